@@ -1,0 +1,213 @@
+"""The decision point: Cedar over facts. It answers, changes nothing, and denies on any error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cedarpy
+
+from policies.errors import Refusal
+from policies.loading import PolicySets, load_policy_sets
+from policies.model import (
+    AccessRequest,
+    Channel,
+    Decision,
+    Effect,
+    Obligation,
+    Question,
+    ReadCatalog,
+    RequireApproval,
+    SqlPrepare,
+)
+from policies.questions import Asked, Unanswerable, entities, questions, request_context, sql_facts
+
+STARTER: Final = Path(__file__).with_name("starter")
+
+_NEXT_STEPS: Final[Mapping[str, str]] = {
+    "sql.select": "Ask for access to this table, or read another one.",
+    "sql.opaque": "Write it as a plain SELECT, INSERT, UPDATE or DELETE.",
+}
+_ASK: Final = "Ask whoever administers the gateway for this permission."
+
+
+def load(
+    source: Path | str,
+    *,
+    targets: Collection[str] | None = None,
+    labels: Collection[str] = (),
+    groups: Collection[str] | None = None,
+) -> CedarDecisionPoint:
+    """The policies of a directory, or those that come with the gateway (`starter`).
+
+    `targets` and `groups` are the configured names, None where they are not known; `labels` are
+    those that columns carry. Raises ConfigError with file, line and policy id.
+    """
+    directory = STARTER if source == "starter" else Path(source)
+    sets = load_policy_sets(directory, targets=targets, labels=labels, groups=groups)
+    return CedarDecisionPoint(sets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Cedar's answer to one question: hard forbids, or gates to be met, or neither."""
+
+    asked: Asked
+    allowed: bool
+    permits: tuple[str, ...] = ()
+    forbids: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+
+    def question(self) -> Question:
+        resource = f'{self.asked.resource["type"]}::"{self.asked.resource["id"]}"'
+        policies = self.permits + self.forbids + self.gates
+        return Question(self.asked.action, resource, self.allowed, policies)
+
+
+class _EvaluationFailed(Exception):
+    """Cedar reported an error. It skips the policy that failed, so its answer means nothing."""
+
+
+class CedarDecisionPoint:
+    """Decides by one loaded policy set."""
+
+    def __init__(self, sets: PolicySets) -> None:
+        self._sets = sets
+        self._order = {identifier: i for i, identifier in enumerate(sets.policies)}
+
+    @property
+    def version(self) -> str:
+        """A digest of the schema and every policy text in force."""
+        return self._sets.version
+
+    def location(self, policy: str) -> str:
+        """Where a policy stands, as `file:line`; empty for what no file says."""
+        found = self._sets.policies.get(policy)
+        return found.source.place if found else ""
+
+    def decide(self, request: AccessRequest) -> Decision:
+        """Permit with obligations, or deny with a refusal; never raises for any request."""
+        if isinstance(request.action, ReadCatalog):
+            return self._catalog(request)
+        try:
+            answers = self._answers(request, questions(request))
+        except (_EvaluationFailed, Unanswerable, ValueError):
+            return self._deny(_policy_error(), ())
+        refusal = self._refusal(request, answers)
+        if refusal is not None:
+            return self._deny(refusal, answers)
+        asked = tuple(answer.question() for answer in answers)
+        return Decision(
+            Effect.PERMIT, self.version, self._obligations(request, answers), None, asked
+        )
+
+    def _catalog(self, request: AccessRequest) -> Decision:
+        # The gateway needs names before it can ask anything; no user has this action.
+        if request.channel is Channel.GATEWAY:
+            return Decision(Effect.PERMIT, self.version)
+        return self._deny(_not_permitted("reading the catalog", None, _ASK), ())
+
+    def _deny(self, refusal: Refusal, answers: Iterable[_Answer]) -> Decision:
+        asked = tuple(answer.question() for answer in answers)
+        return Decision(Effect.DENY, self.version, (), refusal, asked)
+
+    def _answers(self, request: AccessRequest, asked: tuple[Asked, ...]) -> tuple[_Answer, ...]:
+        context = request_context(request)
+        documents = [dict(question.document(request.principal, context)) for question in asked]
+        known = cedarpy.Entities.from_json_str(
+            json.dumps(entities(request, asked)), self._sets.schema
+        )
+        core = self._ask(documents, self._sets.core, known)
+        gates = self._ask(documents, self._sets.gates, known)
+        rows = zip(asked, core, gates, strict=True)
+        return tuple(self._answer(question, *results) for question, *results in rows)
+
+    def _ask(
+        self,
+        documents: list[dict[str, Any]],
+        policies: cedarpy.PolicySet,
+        known: cedarpy.Entities,
+    ) -> list[cedarpy.AuthzResult]:
+        results = cedarpy.is_authorized_batch(documents, policies, known, self._sets.schema)
+        failed = any(
+            result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision
+            for result in results
+        )
+        if failed or len(results) != len(documents):
+            raise _EvaluationFailed
+        return results
+
+    def _answer(
+        self, asked: Asked, core: cedarpy.AuthzResult, gates: cedarpy.AuthzResult
+    ) -> _Answer:
+        determining = self._sorted(core.diagnostics.reasons)
+        fired = self._sorted(gates.diagnostics.reasons)
+        if core.decision is cedarpy.Decision.Allow:
+            return _Answer(asked, allowed=True, permits=determining, gates=fired)
+        return _Answer(asked, allowed=False, forbids=determining)
+
+    def _sorted(self, policies: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(policies, key=lambda policy: self._order[policy]))
+
+    def _refusal(self, request: AccessRequest, answers: tuple[_Answer, ...]) -> Refusal | None:
+        facts = sql_facts(request)
+        if facts is not None and facts.opaque is not None:
+            unknown = facts.opaque
+            policy = answers[0].forbids[0] if answers[0].forbids else "built-in"
+            subject = answers[0].asked.subject
+            return Refusal(
+                unknown.code, unknown.reason, unknown.next_step, policy, subject, unknown.span
+            )
+        denied = [answer for answer in answers if not answer.allowed]
+        forbidden = [answer for answer in denied if answer.forbids]
+        if forbidden:
+            return self._forbidden(forbidden[0])
+        return _default_deny(denied[0].asked) if denied else None
+
+    def _forbidden(self, answer: _Answer) -> Refusal:
+        note = self._sets.policies[answer.forbids[0]].note
+        asked = answer.asked
+        return Refusal(
+            code="FORBIDDEN",
+            reason=note.reason or f"{asked.subject} is forbidden by the policy {note.id}.",
+            next_step=note.next_step or _NEXT_STEPS.get(asked.action, _ASK),
+            policy=note.id,
+            subject=asked.subject,
+            span=asked.use.span if asked.use else None,
+        )
+
+    def _obligations(
+        self, request: AccessRequest, answers: tuple[_Answer, ...]
+    ) -> tuple[Obligation, ...]:
+        fired = self._sorted({policy for answer in answers for policy in answer.gates})
+        obligations = (o for p in fired for o in self._sets.policies[p].note.obligations)
+        # Parsing runs nothing, and the run that follows is asked again: no human for it twice.
+        skipped = RequireApproval if isinstance(request.action, SqlPrepare) else ()
+        return tuple(o for o in obligations if not isinstance(o, skipped))
+
+
+def _default_deny(asked: Asked) -> Refusal:
+    span = asked.use.span if asked.use else None
+    return _not_permitted(asked.subject, span, _NEXT_STEPS.get(asked.action, _ASK))
+
+
+def _not_permitted(subject: str, span: tuple[int, int] | None, next_step: str) -> Refusal:
+    # What would have permitted it is not said: that is for `policy explain`.
+    return Refusal(
+        "NOT_PERMITTED",
+        f"{subject} is not permitted for you.",
+        next_step,
+        subject=subject,
+        span=span,
+    )
+
+
+def _policy_error() -> Refusal:
+    return Refusal(
+        "POLICY_ERROR",
+        "The policies could not be evaluated for this request, so it is refused.",
+        "Tell whoever administers the gateway; repeating the request won't help.",
+    )

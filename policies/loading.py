@@ -1,0 +1,200 @@
+"""Cedar files -> a checked policy set. Anything doubtful raises ConfigError: it must not run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cedarpy
+
+from policies.errors import ConfigError
+from policies.gates import AnnotationError, Note, read_annotations
+from policies.policy_text import PolicyText, split_policies
+
+SCHEMA: Final = Path(__file__).with_name("schema.cedarschema")
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# Refusals that no policy decided carry this in place of a policy's id.
+_RESERVED: Final = "built-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy: where it stands, what its annotations say, and its JSON form."""
+
+    source: PolicyText
+    note: Note
+    document: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.note.id
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySets:
+    """Two sets: `core` permits and forbids outright, `gates` forbid unless the gateway acts."""
+
+    schema: cedarpy.Schema
+    core: cedarpy.PolicySet
+    gates: cedarpy.PolicySet
+    policies: Mapping[str, Policy]
+    version: str
+
+
+def load_policy_sets(
+    directory: Path,
+    *,
+    targets: Collection[str] | None,
+    labels: Collection[str],
+    groups: Collection[str] | None,
+) -> PolicySets:
+    """Every `*.cedar` file of a directory, checked. None: what is configured is not known here."""
+    schema_text = SCHEMA.read_text(encoding="utf-8")
+    schema = cedarpy.Schema.from_str(schema_text)
+    files = list(_read(directory))
+    texts = [text for name, content in files for text in split_policies(name, content)]
+    policies = _unique(_policy(text, schema) for text in texts)
+    _check_names(policies, targets=targets, groups=groups)
+    _check_labels(policies, labels, directory)
+    return PolicySets(
+        schema,
+        _policy_set(p for p in policies.values() if not p.note.obligations),
+        _policy_set(p for p in policies.values() if p.note.obligations),
+        policies,
+        _digest(schema_text, files),
+    )
+
+
+def _read(directory: Path) -> Iterator[tuple[str, str]]:
+    paths = sorted(directory.glob("*.cedar"), key=lambda path: path.name)
+    if not paths:
+        raise ConfigError(f"{directory}: no *.cedar files; without policies nothing is permitted")
+    for path in paths:
+        try:
+            yield str(path), path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: can't be read as UTF-8 text") from error
+
+
+def _policy(source: PolicyText, schema: cedarpy.Schema) -> Policy:
+    document = _parsed(source)
+    annotations: Mapping[str, str] = document.get("annotations", {})
+    identifier = annotations.get("id") or ""
+    if not _IDENTIFIER.fullmatch(identifier) or identifier == _RESERVED:
+        raise ConfigError(
+            f"{source.place}: every policy needs an @id of letters, digits, '.', '_' and '-'"
+        )
+    _check_types(source, identifier, schema)
+    if _is_unconditional_permit(document):
+        raise _wrong(
+            source, identifier, "permits everything to everybody; name a principal, or an action"
+        )
+    try:
+        note = read_annotations(identifier, effect=document["effect"], annotations=annotations)
+    except AnnotationError as error:
+        raise _wrong(source, identifier, str(error)) from error
+    return Policy(source, note, document)
+
+
+def _parsed(source: PolicyText) -> Mapping[str, Any]:
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(source.text))
+    except ValueError as error:
+        raise _wrong(source, source.written_id, f"does not parse: {error}") from error
+    found: list[Mapping[str, Any]] = list(document["staticPolicies"].values())
+    if len(found) != 1 or document["templates"]:
+        raise _wrong(source, source.written_id, "templates (?principal, ?resource) are not used")
+    return found[0]
+
+
+def _check_types(source: PolicyText, identifier: str, schema: cedarpy.Schema) -> None:
+    result = cedarpy.validate_policies(source.text, schema)
+    if not result.validation_passed:
+        problems = "; ".join(error.error for error in result.errors)
+        raise _wrong(source, identifier, problems)
+
+
+def _is_unconditional_permit(document: Mapping[str, Any]) -> bool:
+    open_scope = all(
+        document[part] == {"op": "All"} for part in ("principal", "action", "resource")
+    )
+    trivial = all(_always_holds(condition) for condition in document["conditions"])
+    return document["effect"] == "permit" and open_scope and trivial
+
+
+def _always_holds(condition: Mapping[str, Any]) -> bool:
+    return bool(condition["body"] == {"Value": condition["kind"] == "when"})
+
+
+def _unique(policies: Iterable[Policy]) -> Mapping[str, Policy]:
+    found: dict[str, Policy] = {}
+    for policy in policies:
+        if policy.id in found:
+            first = found[policy.id].source.place
+            raise _wrong(policy.source, policy.id, f"has the @id of the policy at {first}")
+        found[policy.id] = policy
+    return found
+
+
+def _check_names(
+    policies: Mapping[str, Policy],
+    *,
+    targets: Collection[str] | None,
+    groups: Collection[str] | None,
+) -> None:
+    for policy in policies.values():
+        for name in _named_targets(policy.document):
+            if targets is not None and name not in targets:
+                raise _wrong(policy.source, policy.id, f'names Target::"{name}", which is none')
+        unknown = sorted(policy.note.approver_groups - set(groups or policy.note.approver_groups))
+        if unknown:
+            raise _wrong(
+                policy.source, policy.id, f"@approve names {unknown[0]}, which is no group"
+            )
+
+
+def _named_targets(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if node.get("type") == "Target" and isinstance(node.get("id"), str):
+            yield node["id"]
+        for value in node.values():
+            yield from _named_targets(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _named_targets(item)
+
+
+def _check_labels(policies: Mapping[str, Policy], labels: Collection[str], directory: Path) -> None:
+    """A label that no policy masks would let its columns through as they are."""
+    masked = frozenset[str]().union(*(policy.note.masked_labels for policy in policies.values()))
+    unmasked = sorted(set(labels) - masked)
+    if unmasked:
+        raise ConfigError(
+            f"{directory}: columns carry the label {unmasked[0]!r}, and no policy masks it; "
+            f'add a gate: @id("mask-{unmasked[0]}") @mask("{unmasked[0]}") '
+            'forbid (principal, action == Action::"sql.select", resource);'
+        )
+
+
+def _policy_set(policies: Iterable[Policy]) -> cedarpy.PolicySet:
+    documents = {policy.id: policy.document for policy in policies}
+    whole = {"templates": {}, "templateLinks": [], "staticPolicies": documents}
+    return cedarpy.PolicySet.from_json_str(json.dumps(whole))
+
+
+def _digest(schema: str, files: Iterable[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for text in (schema, *(content for _, content in files)):
+        encoded = text.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def _wrong(source: PolicyText, identifier: str, problem: str) -> ConfigError:
+    return ConfigError(f"{source.place}: policy {identifier or '(no @id)'}: {problem}")

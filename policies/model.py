@@ -1,0 +1,226 @@
+"""The vocabulary: who asks, for what, on what, and what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from policies.errors import Refusal
+from policies.sql.facts import SqlFacts
+
+
+class Channel(StrEnum):
+    """The way a request came in; Cedar sees it as `context.request.channel`."""
+
+    MCP = "mcp"
+    ELICITATION = "elicitation"
+    POSTGRES = "postgres"
+    API = "api"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The person or service in the token, and the agent acting for them.
+
+    `id` is `<issuer name>:<subject>`, unique over issuers; `name` is for people to read;
+    `agent` is the OAuth client that the token was issued to.
+    """
+
+    id: str
+    name: str
+    agent: str
+    groups: frozenset[str] = frozenset()
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A configured backend. `environment` and `groups` are what policies select targets by."""
+
+    name: str
+    kind: str
+    environment: str
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a session on the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One bound parameter in its wire form; `None` is NULL."""
+
+    value: bytes | None
+    binary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStatement:
+    """Run one statement, and return at most `max_rows` rows (0: all) after the first `skip`."""
+
+    text: str
+    parameters: tuple[Parameter, ...] = ()
+    skip: int = 0
+    max_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPrepare:
+    """Let the target parse a statement (PostgreSQL's Parse); running it is asked again."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCatalog:
+    """The gateway itself reads names, columns and functions of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecideApproval:
+    """Approve or deny somebody's ticket."""
+
+    ticket: str
+    approve: bool
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecording:
+    """Read one session's recording, or, without a session, the list of sessions."""
+
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainPolicy:
+    """Ask what would be decided for somebody; nothing runs."""
+
+    text: str
+    principal: str
+
+
+Action = (
+    Connect
+    | SqlStatement
+    | SqlPrepare
+    | ReadCatalog
+    | DecideApproval
+    | ReadRecording
+    | ExplainPolicy
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """One question to the decision point: may this principal do this here, in this way?"""
+
+    principal: Principal
+    target: Target | None
+    action: Action
+    channel: Channel
+    now: datetime
+    session: str
+    facts: SqlFacts | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequireApproval:
+    """Somebody in one of `groups` must approve; `self_confirmation` lets the requester do it."""
+
+    policy: str
+    groups: frozenset[str]
+    sentence: str = ""
+    self_confirmation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaskLabels:
+    """Columns with one of these labels are masked."""
+
+    labels: frozenset[str]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRows:
+    """At most `count` rows of one statement's result are delivered."""
+
+    count: int
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitTime:
+    """The statement is cancelled after `seconds`."""
+
+    seconds: float
+    policy: str
+
+
+Obligation = RequireApproval | MaskLabels | LimitRows | LimitTime
+
+
+class Effect(StrEnum):
+    PERMIT = "permit"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question that was put to Cedar, and its answer, for `explain` and for the recording."""
+
+    action: str
+    resource: str
+    allowed: bool
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Permit or deny, with the obligations of a permit or the refusal of a deny."""
+
+    effect: Effect
+    policy_version: str
+    obligations: tuple[Obligation, ...] = ()
+    refusal: Refusal | None = None
+    questions: tuple[Question, ...] = field(default=())
+
+    @property
+    def approvals(self) -> tuple[RequireApproval, ...]:
+        return tuple(o for o in self.obligations if isinstance(o, RequireApproval))
+
+    @property
+    def masked_labels(self) -> frozenset[str]:
+        masks = (o.labels for o in self.obligations if isinstance(o, MaskLabels))
+        return frozenset().union(*masks)
+
+    @property
+    def row_limit(self) -> int | None:
+        return min((o.count for o in self.obligations if isinstance(o, LimitRows)), default=None)
+
+    @property
+    def time_limit(self) -> float | None:
+        limits = (o.seconds for o in self.obligations if isinstance(o, LimitTime))
+        return min(limits, default=None)
+
+
+class DecisionPoint(Protocol):
+    """The PDP: answers requests, changes nothing, and denies on any error of its own."""
+
+    @property
+    def version(self) -> str:
+        """A digest of the schema and every policy text in force."""
+        ...
+
+    def decide(self, request: AccessRequest) -> Decision: ...
+
+    def location(self, policy: str) -> str:
+        """Where a policy stands, as `file:line`; empty for what no file says."""
+        ...

@@ -1,0 +1,64 @@
+"""A snapshot of a target's names, as the analysis needs them. Connectors read it and hand it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policies.sql.facts import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: attribute number, type name as `format_type` prints it, and its labels."""
+
+    name: str
+    number: int
+    type: str
+    labels: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation. `kind` is pg_class.relkind: r, v, m, p, f, S ...
+
+    `user_code`: depends on a function that is not built in (views), or has triggers or rules.
+    """
+
+    name: TableName
+    oid: int
+    kind: str
+    columns: tuple[Column, ...] = ()
+    user_code: bool = False
+
+    def column(self, name: str) -> Column | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything a statement may name. What is not in here makes it opaque.
+
+    `functions`: schema -> names with every overload safe to call in a read (volatility
+    immutable or stable, not on the deny list); `operators` and `types`: built-in names that no
+    user object shadows.
+    """
+
+    version: str
+    database: str
+    search_path: tuple[str, ...]
+    relations: Mapping[TableName, Relation]
+    functions: Mapping[str, frozenset[str]]
+    operators: frozenset[str]
+    types: frozenset[str]
+    by_oid: Mapping[int, Relation] = field(default_factory=dict)
+
+    def resolve(self, schema: str | None, name: str) -> Relation | None:
+        """The relation that the server would take for this name, or None."""
+        schemas = (schema,) if schema is not None else self.search_path
+        found = (self.relations.get(TableName(s, name)) for s in schemas)
+        return next((r for r in found if r is not None), None)
+
+    @property
+    def has_labels(self) -> bool:
+        return any(c.labels for r in self.relations.values() for c in r.columns)

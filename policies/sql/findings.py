@@ -1,0 +1,170 @@
+"""What an analysis has found so far in one statement: relations, columns, functions, labels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from policies.sql.catalog import Catalog, Relation
+from policies.sql.facts import TableName, TableUse
+from policies.sql.lineage import CLEAN, Lineage, Source
+from policies.sql.not_understood import NotUnderstood
+
+# Recursive CTEs are walked twice; nested ones would double each time without an end to it.
+MAXIMUM_QUERIES: Final = 500
+# Each brings all its columns; thousands of them would hold up everybody else.
+MAXIMUM_SOURCES: Final = 500
+
+ALL_COLUMNS: Final = "*"
+
+_NAME = re.compile(
+    rb'(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)'
+    rb'(?:\s*\.\s*(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*))*'
+)
+
+
+@dataclass(slots=True)
+class _Use:
+    relation: Relation
+    verb: str
+    span: tuple[int, int] | None
+    columns: set[str] = field(default_factory=set)
+
+    @property
+    def labels(self) -> frozenset[str]:
+        every = ALL_COLUMNS in self.columns
+        touched = (c for c in self.relation.columns if every or c.name in self.columns)
+        return frozenset().union(*(column.labels for column in touched))
+
+    def freeze(self) -> TableUse:
+        return TableUse(
+            self.relation.name, self.verb, frozenset(self.columns), self.labels, self.span
+        )
+
+
+def all_labels(relation: Relation) -> frozenset[str]:
+    return frozenset().union(*(column.labels for column in relation.columns))
+
+
+class Findings:
+    """Collects while the tree is walked; walking a part twice finds nothing new."""
+
+    def __init__(self, catalog: Catalog, encoded: bytes) -> None:
+        self.catalog = catalog
+        self.encoded = encoded
+        self.kinds: set[str] = set()
+        self.functions: set[str] = set()
+        self.has_where = True
+        self.writes = False
+        self.references: list[tuple[Source, Lineage]] = []
+        self._uses: dict[tuple[TableName, str], _Use] = {}
+        self._objects: dict[TableName, int] = {}
+        self._copied: set[str] = set()
+        self._copied_uncertain = False
+        self._more_labels: set[str] = set()
+        self._queries = 0
+        self._sources = 0
+
+    def count_query(self) -> None:
+        self._queries += 1
+        if self._queries > MAXIMUM_QUERIES:
+            raise NotUnderstood("SQL_TOO_COMPLEX", f"over {MAXIMUM_QUERIES} queries in one")
+
+    def count_source(self) -> None:
+        self._sources += 1
+        if self._sources > MAXIMUM_SOURCES:
+            raise NotUnderstood("SQL_TOO_COMPLEX", f"over {MAXIMUM_SOURCES} tables in FROM")
+
+    def find(self, name: str) -> int | None:
+        """Where a name first stands in the text: for nodes that carry no location."""
+        folded = self.encoded.lower().find(name.lower().encode())
+        return folded if folded >= 0 else None
+
+    def span(self, location: int | None) -> tuple[int, int] | None:
+        """The byte range of the name, or of the one character, that stands at a location."""
+        if location is None or not 0 <= location <= len(self.encoded):
+            return None
+        name = _NAME.match(self.encoded, location)
+        end = name.end() if name else min(location + 1, len(self.encoded))
+        return location, end
+
+    def use(self, relation: Relation, verb: str, location: int | None = None) -> None:
+        """The statement names `relation` for `verb`; a new one has no oid yet."""
+        if relation.oid:
+            self._objects[relation.name] = relation.oid
+        key = (relation.name, verb)
+        if key not in self._uses:
+            self._uses[key] = _Use(relation, verb, self.span(location))
+
+    def touch(self, relation: Relation, verb: str, column: str) -> None:
+        """The statement touches a column ("*": all of them) for `verb`."""
+        self.use(relation, verb)
+        self._uses[relation.name, verb].columns.add(column)
+
+    def refer(self, source: Source, position: int) -> Lineage:
+        """One column of a FROM item is read."""
+        output = source.shape.outputs[position]
+        if source.relation is not None:
+            self.touch(source.relation, source.verb, output.name)
+        return self._note(source, output.lineage)
+
+    def refer_to_system_column(self, source: Source) -> Lineage:
+        return self._note(source, CLEAN)
+
+    def refer_to_all(self, source: Source) -> Lineage:
+        """All columns of a FROM item are read: `alias.*`, or the alias as a row."""
+        if source.relation is not None:
+            self.touch(source.relation, source.verb, ALL_COLUMNS)
+        return self._note(source, source.shape.lineage)
+
+    def _note(self, source: Source, lineage: Lineage) -> Lineage:
+        self.references.append((source, lineage))
+        return lineage
+
+    def write(self, relation: Relation, verb: str, location: int | None) -> None:
+        """Rows of `relation` are written.
+
+        The server's errors on a write show the whole row, so all its labels count as read.
+        """
+        self.writes = True
+        self.use(relation, verb, location)
+        self._more_labels |= all_labels(relation)
+
+    def copy(self, lineage: Lineage, relation: Relation, column: str) -> None:
+        """A value is written into a column: what labels leave the place they belong to?"""
+        target = relation.column(column)
+        kept = target.labels if target is not None else frozenset()
+        self.copy_out(
+            Lineage(
+                frozenset(
+                    (t, x) for t, x in lineage.carried if t != relation.name or x not in kept
+                ),
+                lineage.certain,
+            )
+        )
+
+    def copy_out(self, lineage: Lineage) -> None:
+        self._copied |= {label for _, label in lineage.carried}
+        self._copied_uncertain |= not lineage.certain
+
+    def call_unknown_code(self) -> None:
+        """A user's function, which may read anything: every label of the database counts."""
+        for relation in self.catalog.relations.values():
+            self._more_labels |= all_labels(relation)
+
+    @property
+    def tables(self) -> tuple[TableUse, ...]:
+        return tuple(use.freeze() for use in self._uses.values())
+
+    @property
+    def objects(self) -> tuple[tuple[TableName, int], ...]:
+        return tuple(sorted(self._objects.items()))
+
+    @property
+    def labels_read(self) -> frozenset[str]:
+        return frozenset(self._more_labels).union(*(use.labels for use in self._uses.values()))
+
+    @property
+    def labels_copied(self) -> frozenset[str]:
+        return self.labels_read if self._copied_uncertain else frozenset(self._copied)

@@ -1,0 +1,159 @@
+"""What flows where: lineage of values, columns that FROM offers, and the scope of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from policies.sql.catalog import Relation
+from policies.sql.facts import TableName
+
+# Every table has them; they hold no value of the application's.
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The labels that a value may carry, each with the relation it comes from.
+
+    Not `certain`: the value may come from anywhere in the statement.
+    """
+
+    carried: frozenset[tuple[TableName, str]] = frozenset()
+    certain: bool = True
+
+    @property
+    def clean(self) -> bool:
+        return self.certain and not self.carried
+
+    def __or__(self, other: Lineage) -> Lineage:
+        return Lineage(self.carried | other.carried, self.certain and other.certain)
+
+
+CLEAN = Lineage()
+UNCERTAIN = Lineage(certain=False)
+
+
+def union(lineages: Iterable[Lineage]) -> Lineage:
+    merged = CLEAN
+    for lineage in lineages:
+        merged |= lineage
+    return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column that a query or a FROM item gives."""
+
+    name: str
+    lineage: Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The columns of a query. Not `exact`: positions past `outputs[:certain]` are not known."""
+
+    outputs: tuple[Output, ...]
+    certain: int
+
+    @property
+    def exact(self) -> bool:
+        return self.certain == len(self.outputs)
+
+    @property
+    def lineage(self) -> Lineage:
+        merged = union(output.lineage for output in self.outputs)
+        return merged if self.exact else merged | UNCERTAIN
+
+    def renamed(self, names: tuple[str, ...]) -> Shape:
+        """The first columns under new names, as an alias list gives them."""
+        pairs = zip(names, self.outputs, strict=False)
+        renamed = tuple(Output(name, output.lineage) for name, output in pairs)
+        return Shape(renamed + self.outputs[len(renamed) :], self.certain)
+
+
+def exact_shape(outputs: Iterable[Output]) -> Shape:
+    found = tuple(outputs)
+    return Shape(found, len(found))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One FROM item under its alias. `verb` is how reading a column of `relation` counts."""
+
+    alias: str
+    shape: Shape
+    relation: Relation | None = None
+    verb: str = "select"
+    qualified: TableName | None = None
+
+    def positions(self, name: str) -> tuple[int, ...]:
+        return tuple(i for i, output in enumerate(self.shape.outputs) if output.name == name)
+
+    def has_system_column(self, name: str) -> bool:
+        stored = self.relation is not None and self.relation.kind in ("r", "p", "m")
+        return stored and name in SYSTEM_COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """A name that can be used without a qualifier; more than one column when USING merged them."""
+
+    name: str
+    columns: tuple[tuple[Source, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FromItem:
+    """Part of a FROM clause: the sources to qualify with, and what `*` expands to."""
+
+    sources: tuple[Source, ...] = ()
+    visible: tuple[Visible, ...] = ()
+    exact: bool = field(init=False)
+    _by_name: Mapping[str, tuple[Visible, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Looked up once for every column reference, and there may be tens of thousands.
+        names: dict[str, list[Visible]] = {}
+        for visible in self.visible:
+            names.setdefault(visible.name, []).append(visible)
+        indexed = {name: tuple(found) for name, found in names.items()}
+        object.__setattr__(self, "_by_name", indexed)
+        object.__setattr__(self, "exact", all(source.shape.exact for source in self.sources))
+
+    def __add__(self, other: FromItem) -> FromItem:
+        return FromItem(self.sources + other.sources, self.visible + other.visible)
+
+    def named(self, name: str) -> tuple[Visible, ...]:
+        return self._by_name.get(name, ())
+
+
+def single(source: Source) -> FromItem:
+    outputs = enumerate(source.shape.outputs)
+    return FromItem((source,), tuple(Visible(o.name, ((source, i),)) for i, o in outputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One query level: its FROM items and CTEs, inside the levels around it."""
+
+    parent: Scope | None = None
+    items: FromItem = field(default_factory=FromItem)
+    ctes: Mapping[str, Shape] = field(default_factory=dict)
+
+    def levels(self) -> Iterator[Scope]:
+        level: Scope | None = self
+        while level is not None:
+            yield level
+            level = level.parent
+
+    def cte(self, name: str) -> Shape | None:
+        found = (level.ctes[name] for level in self.levels() if name in level.ctes)
+        return next(found, None)
+
+    def within(self, items: FromItem) -> Scope:
+        """A level inside this one that sees `items`."""
+        return Scope(self, items)
+
+    def with_cte(self, name: str, shape: Shape) -> Scope:
+        return Scope(self.parent, self.items, {**self.ctes, name: shape})

@@ -1,0 +1,212 @@
+"""PostgreSQL statements -> facts. What is not understood is opaque, and no input raises."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policies.sql.catalog import Catalog
+from policies.sql.changes import ChangeWalker
+from policies.sql.definitions import DefinitionWalker
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableUse
+from policies.sql.findings import Findings
+from policies.sql.grammar import unwrap, unwrap_as
+from policies.sql.lineage import CLEAN, Output, Scope, Shape, exact_shape
+from policies.sql.not_understood import NotUnderstood
+from policies.sql.parser import Tree, parse_one
+from policies.sql.prescan import encode
+from policies.sql.queries import CHANGES
+
+_ONE_CLEAN_COLUMN: Final = exact_shape([Output("", CLEAN)])
+_EXPLAIN_OPTIONS: Final = frozenset(
+    {
+        "analyze",
+        "buffers",
+        "costs",
+        "format",
+        "generic_plan",
+        "memory",
+        "serialize",
+        "settings",
+        "summary",
+        "timing",
+        "verbose",
+        "wal",
+    }
+)
+_TRANSACTIONS: Final = {
+    "TRANS_STMT_BEGIN": "begin",
+    "TRANS_STMT_START": "begin",
+    "TRANS_STMT_COMMIT": "commit",
+    "TRANS_STMT_ROLLBACK": "rollback",
+    "TRANS_STMT_SAVEPOINT": "savepoint",
+    "TRANS_STMT_RELEASE": "release",
+    "TRANS_STMT_ROLLBACK_TO": "rollback_to",
+}
+
+
+def analyse(text: str, catalog: Catalog) -> SqlFacts:
+    """The facts about one statement as the server behind `catalog` would run it."""
+    encoded = b""
+    findings = Findings(catalog, encoded)
+    try:
+        encoded = encode(text)
+        findings = Findings(catalog, encoded)
+        return _Analysis(findings).statement(parse_one(encoded))
+    except NotUnderstood as unknown:
+        return _opaque(findings, unknown)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        # A tree of another shape than grammar.py lists: refused, like whatever is not listed there.
+        return _opaque(findings, NotUnderstood("SQL_NOT_UNDERSTOOD", "this form is not understood"))
+    except RecursionError:
+        return _opaque(
+            findings, NotUnderstood("SQL_TOO_COMPLEX", "expressions are nested too deep")
+        )
+
+
+def _opaque(findings: Findings, unknown: NotUnderstood) -> SqlFacts:
+    reason = unknown.reason[:1].upper() + unknown.reason[1:] + "."
+    span = findings.span(unknown.location)
+    return SqlFacts(
+        effect=SqlEffect.OPAQUE,
+        kinds=frozenset(findings.kinds),
+        has_where=False,
+        opaque=Opaque(unknown.code, reason, unknown.next_step, span),
+    )
+
+
+class _Analysis:
+    """One statement, dispatched by its kind."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._walker = ChangeWalker(findings)
+
+    def statement(self, node: Tree) -> SqlFacts:
+        kind, body = unwrap(node)
+        if kind == "SelectStmt" or kind in CHANGES:
+            shape = self._rows(kind, body)
+            effect = SqlEffect.WRITE if self._findings.writes else SqlEffect.READ
+            return self._facts(effect, shape)
+        match kind:
+            case "ExplainStmt":
+                return self._explain(body)
+            case "CopyStmt":
+                return self._copy(body)
+            case "VariableShowStmt":
+                return self._show(body)
+            case "TransactionStmt":
+                return self._transaction(body)
+        if not DefinitionWalker(self._walker).define(kind, body):
+            raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood")
+        return self._facts(SqlEffect.DDL, Shape((), 0))
+
+    def _rows(self, kind: str, body: Tree) -> Shape:
+        if kind in CHANGES:
+            return self._walker.change(kind, body, Scope())
+        self._findings.kinds.add("select")
+        return self._walker.query(body, Scope())
+
+    def _explain(self, body: Tree) -> SqlFacts:
+        analyze = _explains_by_running(body.get("options", []))
+        kind, query = unwrap(body["query"])
+        if kind != "SelectStmt" and (analyze or kind not in CHANGES):
+            raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"EXPLAIN of {kind} is not understood here")
+        self._findings.kinds.add("explain")
+        self._rows(kind, query)
+        if analyze and self._findings.writes:
+            raise NotUnderstood("SQL_NOT_UNDERSTOOD", "EXPLAIN ANALYZE would run the changes")
+        # A plan holds no values, but counts of rows that ran tell about them.
+        shape = Shape((), 0) if analyze else _ONE_CLEAN_COLUMN
+        facts = self._facts(SqlEffect.READ, shape)
+        return _only_read(facts)
+
+    def _copy(self, body: Tree) -> SqlFacts:
+        self._walker.copy_in(body)
+        self._findings.kinds.add("copy")
+        return self._facts(SqlEffect.WRITE, Shape((), 0))
+
+    def _show(self, body: Tree) -> SqlFacts:
+        self._findings.kinds.add("show")
+        columns = 3 if body["name"] == "all" else 1
+        return self._facts(SqlEffect.READ, exact_shape([Output("", CLEAN)] * columns))
+
+    def _transaction(self, body: Tree) -> SqlFacts:
+        kind = _TRANSACTIONS.get(body["kind"])
+        if kind is None:
+            raise NotUnderstood("SQL_NOT_UNDERSTOOD", "two-phase commit is not understood")
+        for node in body.get("options", []):
+            _check_transaction_option(unwrap_as("DefElem", node))
+        self._findings.kinds.add(kind)
+        return self._facts(SqlEffect.TRANSACTION, Shape((), 0))
+
+    def _facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
+        found = self._findings
+        known = shape.outputs[: shape.certain]
+        return SqlFacts(
+            effect=effect,
+            kinds=frozenset(found.kinds),
+            tables=found.tables,
+            functions=frozenset(found.functions),
+            has_where=found.has_where,
+            labels_read=found.labels_read,
+            labels_copied=found.labels_copied if effect is not SqlEffect.READ else frozenset(),
+            clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
+            objects=found.objects,
+        )
+
+
+def _explains_by_running(options: list[Tree]) -> bool:
+    running = False
+    for node in options:
+        option = unwrap_as("DefElem", node)
+        name = option["defname"].lower()
+        if name not in _EXPLAIN_OPTIONS:
+            raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"EXPLAIN ({name}) is not understood")
+        # Only a plain "off" is off: of two options that disagree the server takes the last.
+        running |= name == "analyze" and not _is_off(option.get("arg"))
+    return running
+
+
+def _is_off(argument: Tree | None) -> bool:
+    match argument:
+        case {"String": {"sval": str(word)}}:
+            return word.lower() in ("off", "false")
+        case {"Integer": {**number}}:
+            # Zero is left out of the tree.
+            return not number.get("ival")
+        case _:
+            return False
+
+
+def _check_transaction_option(option: Tree) -> None:
+    name = option["defname"]
+    if name in ("transaction_isolation", "transaction_deferrable"):
+        return
+    _, constant = unwrap(option["arg"])
+    if name != "transaction_read_only" or not constant.get("ival", {}).get("ival"):
+        raise NotUnderstood(
+            "SQL_NOT_UNDERSTOOD", "only READ ONLY and isolation levels are understood here"
+        )
+
+
+def _only_read(facts: SqlFacts) -> SqlFacts:
+    """The facts of an EXPLAIN that runs nothing: what would be written counts as read."""
+    merged: dict[object, TableUse] = {}
+    for use in facts.tables:
+        before = merged.get(use.table, use)
+        merged[use.table] = TableUse(
+            use.table,
+            "select",
+            before.columns | use.columns,
+            before.labels | use.labels,
+            before.span or use.span,
+        )
+    return SqlFacts(
+        effect=facts.effect,
+        kinds=facts.kinds,
+        tables=tuple(merged.values()),
+        functions=facts.functions,
+        labels_read=facts.labels_read,
+        clean_outputs=facts.clean_outputs,
+        objects=facts.objects,
+    )
