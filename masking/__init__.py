@@ -1,0 +1,1 @@
+"""Values in, masked values out: column rules first, Presidio second. Imports none of ours."""

@@ -1,0 +1,1 @@
+"""Recognizers that Presidio lacks, or has in a form that leaks."""
