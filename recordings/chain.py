@@ -1,0 +1,171 @@
+"""The hash chain: the exact bytes that are hashed, and nothing else. No input or output.
+
+Format, version 1. `field(x)` is the length of x as 4 bytes, big-endian, then x; `number(n)` is
+8 bytes, big-endian, as a field; text is UTF-8; times are microseconds since 1970, UTC.
+
+    genesis = SHA-256( field("ostiary.journal.stream") number(1) field(stream id, 16 bytes)
+                       field(gateway) field(role) field(digest key id) number(opened at) )
+    hash    = SHA-256( field("ostiary.journal.record") number(1) field(stream id, 16 bytes)
+                       number(sequence) number(at) field(session) field(kind)
+                       field(document) field(digest) field(previous hash) )
+
+The sequence begins at 1, and the hash before the first record is the genesis. `digest` is
+HMAC-SHA-256 of the body under the stream's digest key, and empty for an empty body.
+
+A document is hashed as the bytes that are stored, so verifying never depends on writing JSON the
+same way again. It is written as JSON with keys in the order of their bytes, no white space, text as
+it came (no Unicode normalisation), finite numbers only, and integers only where every JSON
+reader reads the same one (up to 2^53 - 1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import orjson
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+VERSION: Final = 1
+_NUMBER: Final = struct.Struct(">IQ")
+_LENGTH: Final = struct.Struct(">I")
+_OPTIONS: Final = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestKey:
+    """The key that bodies are digested under; `id` names it in the key ring."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+    def digest(self, body: bytes) -> bytes:
+        """HMAC-SHA-256 of a body; empty for an empty one."""
+        return hmac.digest(self.secret, body, "sha256") if body else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record as it is chained: stamped, canonical, digested. `at` is in microseconds."""
+
+    at: int
+    session: str
+    kind: str
+    document: bytes
+    body: bytes
+    digest: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.document) + len(self.body) + len(self.session) + len(self.kind) + 128
+
+
+def canonical(document: Mapping[str, Json]) -> bytes:
+    """The document as canonical JSON. Raises `ValueError` where it has no single meaning.
+
+    Half a surrogate pair, which UTF-8 can't carry, becomes its escape as text.
+    """
+    _refuse_not_finite(document)
+    try:
+        return orjson.dumps(document, default=_mapping, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        return _canonical_without_surrogates(document)
+
+
+def _canonical_without_surrogates(document: Mapping[str, Json]) -> bytes:
+    plain = _encodable(document)
+    _refuse_not_finite(plain)
+    try:
+        return orjson.dumps(plain, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the record's document can't be written as JSON: {error}") from None
+
+
+def _refuse_not_finite(value: object) -> None:
+    """orjson would write them as null."""
+    kind = type(value)
+    if kind is dict:
+        for item in value.values():  # type: ignore[attr-defined]  # narrowed by `kind`, for speed
+            _refuse_not_finite(item)
+    elif kind is list or kind is tuple:
+        for item in value:  # type: ignore[attr-defined]  # as above
+            _refuse_not_finite(item)
+    elif kind is float and not math.isfinite(value):  # type: ignore[arg-type]  # as above
+        raise ValueError("a record's document holds a number that is not finite")
+
+
+def _mapping(value: object) -> dict[str, Json]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{type(value).__name__} has no place in a record's document")
+    plain = dict(value)
+    _refuse_not_finite(plain)
+    return plain
+
+
+def _encodable(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping():
+            return {_encodable(key): _encodable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_encodable(item) for item in value]
+        case _:
+            return value
+
+
+def genesis(stream: bytes, *, gateway: str, role: str, digest_key: str, opened_at: int) -> bytes:
+    """The hash before a stream's first record."""
+    names = (_field(name.encode()) for name in (gateway, role, digest_key))
+    start = _field(b"ostiary.journal.stream") + _number(VERSION) + _field(stream)
+    return hashlib.sha256(start + b"".join(names) + _number(opened_at)).digest()
+
+
+def record_prefix(stream: bytes) -> bytes:
+    """What every record of a stream is hashed after."""
+    return _field(b"ostiary.journal.record") + _number(VERSION) + _field(stream)
+
+
+def record_hash(prefix: bytes, sequence: int, entry: Entry, previous: bytes) -> bytes:
+    """The hash of one record, given the stream's prefix and the hash before it."""
+    session, kind = entry.session.encode(), entry.kind.encode()
+    length = _LENGTH.pack
+    return hashlib.sha256(
+        b"".join(
+            (
+                prefix,
+                _NUMBER.pack(8, sequence),
+                _NUMBER.pack(8, entry.at),
+                length(len(session)),
+                session,
+                length(len(kind)),
+                kind,
+                length(len(entry.document)),
+                entry.document,
+                length(len(entry.digest)),
+                entry.digest,
+                length(len(previous)),
+                previous,
+            )
+        )
+    ).digest()
+
+
+def _field(value: bytes) -> bytes:
+    return _LENGTH.pack(len(value)) + value
+
+
+def _number(value: int) -> bytes:
+    return _NUMBER.pack(8, value)

@@ -1,0 +1,81 @@
+"""What happens in a session, live or recorded: the same types in both.
+
+An event is a statement's beginning, a chunk of rows, or an end: never a row, never a wire message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One result column as the server describes it.
+
+    `table` and `number` are the origin (relation oid, attribute number), 0 for an expression;
+    `type` is the type's oid; `binary` is the format of its cells. `masked` says why its cells
+    were masked, empty where they were not.
+    """
+
+    name: str
+    type: int
+    table: int = 0
+    number: int = 0
+    modifier: int = -1
+    size: int = -1
+    binary: bool = False
+    masked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some 64 KiB of rows, kept as the protocol's own frames; `recordings.rows` decodes them."""
+
+    frames: bytes
+    count: int
+    codec: str = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The statement ended. `tag` is the server's command tag; `more`: rows were left unread."""
+
+    tag: str
+    rows: int = 0
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The target refused the statement: its own error, which is data and is scrubbed as data.
+
+    `position` is a character offset in the statement, 1-based as PostgreSQL counts, 0 if none.
+    """
+
+    sqlstate: str
+    message: str
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A message of the target's own protocol that carries no data of a table."""
+
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The request waits for a person; more events follow, or `Denied` is raised."""
+
+    ticket: str
+
+
+Event = Columns | Rows | Done | Failed | Native | Pending
+Results = AsyncIterator[Event]
