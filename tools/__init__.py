@@ -1,0 +1,1 @@
+"""The MCP tools: typed arguments -> action, events -> result. No I/O."""

@@ -1,0 +1,83 @@
+"""What the tools need of the gateway, as protocols, and the views it answers with. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from policies.model import Channel, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """A target that one principal may connect to. `notes` say what will need approval."""
+
+    name: str
+    kind: str
+    environment: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """An approval ticket as one principal may see it.
+
+    `state` is pending, approved, denied, expired, used or void. `text` is the exact action, not
+    escaped; `parameters` are in text form. `facts` are one line each, as policy saw them.
+    `self_confirmation`: the requester's own confirmation is enough for all that is still open.
+    """
+
+    id: str
+    state: str
+    requester: str
+    requester_id: str
+    agent: str
+    target: str
+    text: str
+    digest: str
+    expires_at: datetime
+    parameters: tuple[str | None, ...] = ()
+    facts: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    reason: str = ""
+    decided_by: str = ""
+    comment: str = ""
+    self_confirmation: bool = False
+
+
+class Targets(Protocol):
+    async def targets(self, principal: Principal) -> Sequence[TargetView]:
+        """The targets that this principal may connect to, by name."""
+        ...
+
+
+class Tickets(Protocol):
+    async def ticket(self, principal: Principal, ticket: str) -> TicketView:
+        """A ticket of one's own, or that one may decide. Raises `Denied` (TICKET_UNKNOWN)."""
+        ...
+
+    async def wait(self, principal: Principal, ticket: str, seconds: float) -> TicketView:
+        """The ticket once it is no longer pending, or as it is after `seconds`."""
+        ...
+
+
+class Reviews(Protocol):
+    async def may_review(self, principal: Principal) -> bool:
+        """Whether this principal may decide on anybody's tickets at all."""
+        ...
+
+    async def reviewable(self, principal: Principal) -> Sequence[TicketView]:
+        """Pending tickets that this principal may decide, oldest first."""
+        ...
+
+    async def decide(
+        self, principal: Principal, ticket: str, *, approve: bool, comment: str, channel: Channel
+    ) -> TicketView:
+        """Record the principal's decision; the ticket as it is then. Raises `Denied`."""
+        ...
+
+
+class Gateway(Targets, Tickets, Reviews, Protocol):
+    """All that tools ask of the gateway besides performing an action."""
