@@ -1,0 +1,1 @@
+"""The running program: the gate, its doors and its connectors."""

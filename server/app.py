@@ -1,0 +1,289 @@
+"""The composition root: a configuration becomes a running gateway. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from masking.cells import Masker
+from masking.operators import PseudonymKey
+from masking.scanning import ScanWorker
+from policies.errors import BackendUnavailable, ConfigError, Unauthenticated
+from policies.model import Principal, Target
+from policies.sql.facts import TableName
+from recordings.journal import DigestKey, Journal, Record
+from recordings.store import Store
+from server import embedded
+from server.api import Api
+from server.api import Login as ApiLogin
+from server.api_recordings import StoredRecordings
+from server.approvals import Approvals
+from server.backends import Backend, ColumnRule
+from server.config import Configuration, PostgresTarget, load
+from server.credentials import Credentials, Login, Role
+from server.desk import Desk
+from server.explain import Explainer
+from server.gate import Gate
+from server.identity.fetch import open_http
+from server.identity.oidc import IssuerSettings, Verifier
+from server.keys import KeyRing, Purpose
+from server.mcp import McpSettings, Timing, build, http_app, serve_stdio
+from server.policy_files import PolicyFiles
+from server.protocols.postgres.connector import PostgresConnector
+from server.protocols.postgres.listener import PostgresListener
+from server.protocols.postgres.target import PostgresTarget as ConnectorTarget
+
+_log = logging.getLogger(__name__)
+
+REAP_EVERY: Final = 30.0  # seconds
+STORE_DATABASE: Final = "ostiary"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVerifier:
+    """The verifier of tokens; each refusal is recorded, without the token."""
+
+    verifier: Verifier
+    journal: Journal
+
+    async def verify(self, token: str) -> Principal:
+        """Who presents this token. Raises `Unauthenticated`."""
+        try:
+            return await self.verifier.verify(token)
+        except Unauthenticated:
+            await self.journal.accept(Record("", "sign_in_failed", {"characters": len(token)}))
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that is ready to be put behind its doors."""
+
+    configuration: Configuration
+    keys: KeyRing
+    store: Store
+    journal: Journal
+    gate: Gate
+    desk: Desk
+    verifier: RecordedVerifier
+
+    @property
+    def mcp_settings(self) -> McpSettings:
+        gateway = self.configuration.gateway
+        return McpSettings(
+            public_url=gateway.public_url,
+            keys=[key.secret for key in self.keys.keys[Purpose.REQUEST_STATE]],
+            issuers=[i.issuer for i in self.configuration.identity.issuers],
+            allowed_hosts=gateway.allowed_hosts,
+            allowed_origins=gateway.allowed_origins,
+            timing=Timing(hold=self.configuration.approvals.hold),
+            version=version("ostiary"),
+        )
+
+
+@asynccontextmanager
+async def running(configuration: Configuration) -> AsyncIterator[Running]:
+    """Everything behind the doors, in the order in which it must be there."""
+    async with AsyncExitStack() as lifetime:
+        keys = KeyRing.load(configuration.keys)
+        store = await _store(configuration, lifetime)
+        journal = await _journal(store, keys, lifetime)
+        backends = await _backends(configuration, lifetime)
+        approvals = Approvals(
+            store, journal, timedelta(seconds=configuration.approvals.expire_after)
+        )
+        await lifetime.enter_async_context(approvals.listening())
+        scanner = await lifetime.enter_async_context(ScanWorker())
+        masker = Masker(PseudonymKey(keys.current(Purpose.PSEUDONYM).secret), scanner)
+        policies = PolicyFiles.of(configuration, backends)
+        point = await policies.first(journal)
+        gate = Gate(point, backends, approvals, journal, masker)
+        verifier = await _verifier(configuration, journal, lifetime)
+        await lifetime.enter_async_context(_background(gate, policies))
+        desk = Desk(gate, approvals)
+        yield Running(configuration, keys, store, journal, gate, desk, verifier)
+
+
+async def serve(path: Path) -> None:
+    """Run every door of a configuration until SIGINT or SIGTERM."""
+    configuration = load(path)
+    async with running(configuration) as gateway, AsyncExitStack() as doors:
+        for listener in configuration.listeners:
+            host, port = listener.listen.host, listener.listen.port or 0
+            door = PostgresListener(gateway.gate, gateway.verifier.verify)
+            await doors.enter_async_context(door.serving(host, port))
+        await _serve_http(gateway)
+
+
+async def stdio(path: Path) -> None:
+    """Serve one MCP client on standard input and output; the token is in `OSTIARY_TOKEN`."""
+    token = os.environ.pop("OSTIARY_TOKEN", "")
+    if not token:
+        raise ConfigError("OSTIARY_TOKEN is not set: put your token there, see `ostiary login`")
+    async with running(load(path)) as gateway:
+        await serve_stdio(gateway.desk, gateway.verifier, gateway.mcp_settings, token=token)
+
+
+async def _serve_http(gateway: Running) -> None:
+    settings = gateway.mcp_settings
+    server = build(gateway.desk, settings)
+    routes = [Route("/healthz", _healthy), *_api(gateway).routes()]
+    app = http_app(server, gateway.verifier, settings, routes=routes)
+    address, tls = gateway.configuration.gateway.listen, gateway.configuration.gateway.tls
+    uvicorn_settings = uvicorn.Config(
+        app,
+        host=address.host,
+        port=address.port or 0,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    gc.collect()
+    gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
+    await uvicorn.Server(uvicorn_settings).serve()
+
+
+def _api(gateway: Running) -> Api:
+    settings = gateway.mcp_settings
+    issuers = gateway.configuration.identity.issuers
+    return Api(
+        verifier=gateway.verifier,
+        gate=gateway.gate,
+        approvals=gateway.desk,
+        recordings=StoredRecordings(gateway.store, gateway.keys),
+        explainer=Explainer(gateway.gate, gateway.store),
+        logins=[ApiLogin(i.name, i.issuer, i.client_id) for i in issuers],
+        resource=settings.resource,
+        metadata_url=f"{settings.public_url.rstrip('/')}/.well-known/oauth-protected-resource/mcp",
+    )
+
+
+async def _healthy(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+async def _store(configuration: Configuration, lifetime: AsyncExitStack) -> Store:
+    if configuration.store.url is not None:
+        dsn = configuration.store.url.resolve()
+    else:
+        server = await embedded.start(configuration.state / "postgres")
+        lifetime.push_async_callback(server.stop)
+        await _ensure_database(server.dsn("postgres"), STORE_DATABASE)
+        dsn = server.dsn(STORE_DATABASE)
+    store = await Store.open(dsn)
+    lifetime.push_async_callback(store.close)
+    return store
+
+
+async def _ensure_database(dsn: str, name: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        known = await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name)
+        if not known:
+            await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+
+
+async def _journal(store: Store, keys: KeyRing, lifetime: AsyncExitStack) -> Journal:
+    key = keys.current(Purpose.BODY_DIGEST)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    journal = await Journal.open(store, gateway=name, digest_key=DigestKey(key.id, key.secret))
+    lifetime.push_async_callback(journal.close)
+    return journal
+
+
+async def _backends(
+    configuration: Configuration, lifetime: AsyncExitStack
+) -> Mapping[str, Backend]:
+    backends = {}
+    for name, target in configuration.targets.items():
+        backends[name] = _backend(name, target)
+        lifetime.push_async_callback(backends[name].connector.close)
+    return backends
+
+
+def _backend(name: str, target: PostgresTarget) -> Backend:
+    logins: dict[Role, Login] = {"reader": Login(target.reader.user, target.reader.password)}
+    if target.writer is not None:
+        logins["writer"] = Login(target.writer.user, target.writer.password)
+    columns = {(r.column.schema, r.column.table, r.column.column): r for r in target.columns}
+    connector = PostgresConnector(
+        ConnectorTarget(
+            name=name,
+            address=str(target.address),
+            database=target.database,
+            tls=target.tls,
+            ca=target.ca,
+            search_path=target.search_path,
+            functions=frozenset(target.functions),
+            labels={column: rule.label for column, rule in columns.items()},
+        ),
+        Credentials(name, logins),
+    )
+    rules = {
+        (TableName(schema, table), column): ColumnRule(rule.label, rule.mask)
+        for (schema, table, column), rule in columns.items()
+    }
+    description = Target(name, target.kind, target.environment, frozenset(target.groups))
+    return Backend(description, connector, rules)
+
+
+async def _verifier(
+    configuration: Configuration, journal: Journal, lifetime: AsyncExitStack
+) -> RecordedVerifier:
+    issuers = [
+        IssuerSettings(
+            name=i.name,
+            issuer=i.issuer,
+            audience=i.audience,
+            groups_claim=i.groups_claim,
+            agent_claim=i.agent_claim,
+            name_claim=i.name_claim,
+            algorithms=i.algorithms,
+            client_id=i.client_id,
+        )
+        for i in configuration.identity.issuers
+    ]
+    http = await lifetime.enter_async_context(open_http())
+    verifier = Verifier(issuers, http=http)
+    lifetime.push_async_callback(verifier.aclose)
+    return RecordedVerifier(verifier, journal)
+
+
+@asynccontextmanager
+async def _background(gate: Gate, policies: PolicyFiles) -> AsyncIterator[None]:
+    """What goes on beside the calls: closing dead sessions, and taking new policies in."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_reap(gate.journal)), group.create_task(policies.watch(gate))]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _reap(journal: Journal) -> None:
+    while True:
+        await asyncio.sleep(REAP_EVERY)
+        with suppress(BackendUnavailable):
+            await journal.reap()

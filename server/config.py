@@ -1,0 +1,297 @@
+"""The configuration: one YAML file -> frozen models, or an error with file, line and advice.
+
+Not in here: YAML and the wording of errors (`server.config_source`), single values such as
+addresses and durations (`server.config_values`), what secrets hold (`server.references`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from server.config_source import Tree, read, worded
+from server.config_values import (
+    Address,
+    BackendAddress,
+    Column,
+    ColumnName,
+    Directory,
+    Duration,
+    FileReference,
+    Listen,
+    MaskOperator,
+    Name,
+    Policies,
+    RoleName,
+    SecretReference,
+    Url,
+    read_host_and_port,
+)
+from server.references import Secret
+
+__all__ = [
+    "Account",
+    "Address",
+    "Approvals",
+    "ColumnName",
+    "ColumnRule",
+    "Configuration",
+    "Gateway",
+    "Identity",
+    "Issuer",
+    "PostgresListener",
+    "PostgresTarget",
+    "Secret",
+    "Store",
+    "Tls",
+    "example",
+    "json_schema",
+    "load",
+]
+
+_DEFAULT_LISTEN: Final = "127.0.0.1:8000"
+
+
+class _Model(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+
+class Tls(_Model):
+    """Files in PEM; the key's is read only by the gateway."""
+
+    certificate: FileReference = Field(examples=["file:tls/certificate.pem"])
+    key: FileReference = Field(examples=["file:tls/key.pem"])
+
+
+class Gateway(_Model):
+    """The MCP door. Empty `allowed_hosts` and `allowed_origins` mean those of `public_url`."""
+
+    listen: Listen = Field(default=Address("127.0.0.1", 8000), examples=["127.0.0.1:8000"])
+    public_url: Url = Field(default="", examples=["https://ostiary.example.com"])
+    tls: Tls | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> Self:
+        _check_encrypted(self.listen, self.tls)
+        return self
+
+    @model_validator(mode="after")
+    def _public_url_can_be_connected_to(self) -> Self:
+        if urlsplit(self.public_url).hostname in ("0.0.0.0", "::"):  # noqa: S104 - refused here
+            raise ValueError(
+                "`public_url` is what clients connect to, and nobody connects to "
+                "0.0.0.0; write `public_url: https://HOST:PORT`"
+            )
+        return self
+
+
+class Store(_Model):
+    """The store's PostgreSQL; without a URL an embedded one in `state`."""
+
+    url: SecretReference | None = Field(default=None, examples=["env:OSTIARY_STORE_URL"])
+
+
+class Issuer(_Model):
+    """An OIDC issuer whose tokens are accepted; `name` begins the ids of its principals."""
+
+    name: Name = Field(examples=["corp"])
+    issuer: Url = Field(examples=["https://idp.example.com"])
+    audience: str = Field(default="", examples=["https://ostiary.example.com/mcp"])
+    """What `aud` must hold; empty in the file: the MCP address below `public_url`."""
+    groups_claim: str = "groups"
+    agent_claim: str = "azp"
+    name_claim: str = "preferred_username"
+    algorithms: tuple[
+        Literal[
+            "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+        ],
+        ...,
+    ] = Field(default=("RS256", "ES256"), min_length=1)
+    client_id: str = Field(default="ostiary-cli")
+    """The client that `ostiary login` uses."""
+
+
+class Identity(_Model):
+    issuers: tuple[Issuer, ...] = Field(min_length=1, examples=["[{name: corp, issuer: …}]"])
+
+    @model_validator(mode="after")
+    def _no_name_twice(self) -> Self:
+        _check_no_duplicates("issuer name", [issuer.name for issuer in self.issuers])
+        _check_no_duplicates("issuer", [issuer.issuer for issuer in self.issuers])
+        return self
+
+
+class Approvals(_Model):
+    """Seconds: how long a ticket may wait for a decision, and a call for a ticket."""
+
+    expire_after: Duration = Field(default=900.0, examples=["15m"])
+    hold: Duration = Field(default=25.0, examples=["25s"])
+
+
+class Account(_Model):
+    """A role of the target's that only the gateway has the password of."""
+
+    user: RoleName = Field(examples=["ostiary_reader"])
+    password: SecretReference = Field(examples=["env:SHOP_READER_PASSWORD"])
+
+
+class ColumnRule(_Model):
+    """A label on a column, and the mask that policies of that label put on it."""
+
+    column: Column = Field(examples=["public.customers.ssn"])
+    label: Name = Field(examples=["pii"])
+    mask: MaskOperator = Field(examples=["keep_last(4)"])
+
+
+class PostgresTarget(_Model):
+    """A PostgreSQL database. Without a writer, whatever is more than a read is refused."""
+
+    kind: Literal["postgres"] = Field(examples=["postgres"])
+    environment: Name = Field(examples=["production"])
+    groups: tuple[Name, ...] = ()
+    address: BackendAddress = Field(examples=["db.internal:5432"])
+    database: RoleName = Field(examples=["shop"])
+    tls: Literal["verify-full", "disable"] = "verify-full"
+    ca: FileReference | None = Field(default=None, examples=["file:ca.pem"])
+    reader: Account = Field(examples=["{user: ostiary_reader, password: env:READER_PASSWORD}"])
+    writer: Account | None = Field(
+        default=None, examples=["{user: ostiary_writer, password: env:WRITER_PASSWORD}"]
+    )
+    search_path: tuple[RoleName, ...] = ("public",)
+    functions: tuple[str, ...] = ()
+    columns: tuple[ColumnRule, ...] = ()
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection needs TLS: always, but for Unix sockets and where it is off."""
+        return self.tls == "verify-full" and not self.address.is_unix
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> Self:
+        if self.tls == "disable" and not (self.address.is_unix or self.address.is_loopback):
+            raise ValueError(
+                "`tls: disable` is only for Unix sockets and loopback addresses; "
+                "write `tls: verify-full`, and `ca: file:PATH` for a certificate of your own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_column_twice(self) -> Self:
+        names = [".".join((r.column.schema, r.column.table, r.column.column)) for r in self.columns]
+        _check_no_duplicates("column", names)
+        return self
+
+
+class PostgresListener(_Model):
+    """A door that speaks PostgreSQL's own protocol."""
+
+    protocol: Literal["postgres"] = Field(examples=["postgres"])
+    listen: Listen = Field(examples=["127.0.0.1:6432"])
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _encrypted_beyond_loopback(self) -> Self:
+        _check_encrypted(self.listen, self.tls)
+        return self
+
+
+class Configuration(_Model):
+    """Everything that an administrator decides about a gateway."""
+
+    gateway: Gateway = Field(default_factory=Gateway)
+    state: Directory = Field(default=Path("state"), examples=["./state"])
+    store: Store = Field(default_factory=Store)
+    keys: SecretReference = Field(
+        default_factory=lambda: Secret("file", "state/keys.json"),
+        examples=["file:./state/keys.json"],
+    )
+    identity: Identity = Field(examples=["{issuers: […]}"])
+    policies: Policies = Field(default="starter", examples=["starter"])
+    approvals: Approvals = Field(default_factory=Approvals)
+    targets: Mapping[Name, PostgresTarget] = Field(min_length=1, examples=["{shop: {…}}"])
+    listeners: tuple[PostgresListener, ...] = ()
+
+
+def _check_encrypted(listen: Address, tls: Tls | None) -> None:
+    if tls is None and not listen.is_loopback:
+        raise ValueError(
+            f"listening on {listen}, beyond loopback, needs TLS; "
+            "write `tls: {certificate: file:PATH, key: file:PATH}`, or listen on 127.0.0.1"
+        )
+
+
+def _check_no_duplicates(what: str, names: list[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(f"the {what} {twice[0]} stands there twice; remove one")
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def load(path: Path) -> Configuration:
+    """Read and check a file. Raises `ConfigError`: a line for each error, with file and line."""
+    source = read(path)
+    base = path.absolute().parent
+    try:
+        return Configuration.model_validate(_completed(source.tree), context={"base": base})
+    except ValidationError as error:
+        raise worded(source, error, Configuration) from None
+
+
+def example(path: Path) -> str:
+    """A file to begin with, as `ostiary init` writes it to `path`."""
+    text = (Path(__file__).parent / "example.yaml").read_text()
+    return text.replace("@PATH@", str(path))
+
+
+def json_schema() -> str:
+    """The JSON Schema of the file, for editors."""
+    return json.dumps(Configuration.model_json_schema(), indent=2)
+
+
+def _completed(tree: Tree) -> Tree:
+    """Write out what follows from other settings. What has the wrong type is left to the check."""
+    if not isinstance(tree, dict):
+        return tree
+    gateway = _with_public_url(tree.get("gateway", {}))
+    state = tree.get("state", "state")
+    return {
+        "keys": f"file:{state}/keys.json",
+        **tree,
+        "state": state,
+        "gateway": gateway,
+        "identity": _with_audiences(tree.get("identity", {}), gateway),
+    }
+
+
+def _with_public_url(gateway: Tree) -> Tree:
+    if not isinstance(gateway, dict) or "public_url" in gateway:
+        return gateway
+    try:
+        listen = read_host_and_port(gateway.get("listen", _DEFAULT_LISTEN))
+    except ValueError:
+        return gateway
+    scheme = "http" if listen.is_loopback and not gateway.get("tls") else "https"
+    return {**gateway, "public_url": f"{scheme}://{listen}"}
+
+
+def _with_audiences(identity: Tree, gateway: Tree) -> Tree:
+    if not isinstance(identity, dict) or not isinstance(gateway, dict):
+        return identity
+    issuers = identity.get("issuers")
+    if not isinstance(issuers, tuple):
+        return identity
+    audience = f"{str(gateway.get('public_url')).rstrip('/')}/mcp"
+    named = tuple({"audience": audience, **i} if isinstance(i, dict) else i for i in issuers)
+    return {**identity, "issuers": named}

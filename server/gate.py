@@ -1,0 +1,486 @@
+"""The policy enforcement point: the one road from a caller to a backend, and back.
+
+Follow `Session.perform`: decide, wait for a person where policy asks for one, commit the intent,
+send, limit, mask, record, deliver. Nothing else in Ostiary asks "may this run?".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from masking.cells import Masker
+from policies.errors import Denied, Refusal
+from policies.model import (
+    AccessRequest,
+    Action,
+    Channel,
+    Connect,
+    DecideApproval,
+    Decision,
+    DecisionPoint,
+    Effect,
+    ExplainPolicy,
+    LimitRows,
+    Principal,
+    ReadCatalog,
+    ReadRecording,
+    SqlPrepare,
+    SqlStatement,
+)
+from policies.sql.facts import SqlFacts
+from recordings.events import Event, Pending, Results
+from recordings.journal import Journal, Json, Record
+from server import records
+from server.approvals import Approvals
+from server.backends import CATALOG_AGE, RETRY_AGE, STALE_CODES, Backend
+from server.connections import Connection, NativeConnection
+from server.obligations import Delivery, Shaping, shape
+from server.tickets import Ticket, bind
+
+_ONLY_THE_GATE: Final = object()
+
+GATEWAY: Final = Principal(id="ostiary", name="the gateway itself", agent="ostiary")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Proof that a request was permitted, approved where needed, and is in the journal.
+
+    No connector acts and no credential is read without one. Only this module makes one.
+    """
+
+    request: AccessRequest
+    decision: Decision
+    seal: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _ONLY_THE_GATE:
+            raise TypeError("only the gate makes a grant")
+
+    @property
+    def writes(self) -> bool:
+        """Whether the action needs more than a read-only transaction."""
+        facts = self.request.facts
+        return facts is not None and not facts.read_only
+
+
+@dataclass(frozen=True, slots=True)
+class Substitute:
+    """Takes a refused message's place, so that the target itself raises the error in order.
+
+    The marker is random and holds no byte of the caller's.
+    """
+
+    marker: str
+    refusal: Refusal
+    seal: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.seal is not _ONLY_THE_GATE:
+            raise TypeError("only the gate makes a substitute")
+
+
+@dataclass(slots=True)
+class Gate:
+    """Opens sessions. One a process; `decision_point` is replaced whole when policies reload."""
+
+    decision_point: DecisionPoint
+    backends: Mapping[str, Backend]
+    approvals: Approvals
+    journal: Journal
+    masker: Masker
+
+    @asynccontextmanager
+    async def open(
+        self, principal: Principal, target: str, *, channel: Channel, reason: str = ""
+    ) -> AsyncIterator[Session]:
+        """Admit one caller to one target for a single action at a time.
+
+        Raises `Denied`: a target that is unknown and one that is not permitted answer alike.
+        """
+        grant, backend = await self._connect(principal, target, channel, reason)
+        async with backend.connector.connect(grant) as connection:
+            session = Session(self, backend, grant, connection)
+            async with session.recorded():
+                yield session
+
+    @asynccontextmanager
+    async def open_native(
+        self, principal: Principal, target: str, *, channel: Channel
+    ) -> AsyncIterator[NativeSession]:
+        """Admit one caller to one target with a connection that speaks the target's protocol."""
+        grant, backend = await self._connect(principal, target, channel, "")
+        await self._fresh_catalog(backend)
+        async with backend.connector.connect_native(grant) as connection:
+            session = NativeSession(self, backend, grant, connection)
+            async with session.recorded():
+                yield session
+
+    async def authorize(
+        self,
+        principal: Principal,
+        action: DecideApproval | ReadRecording | ExplainPolicy,
+        *,
+        channel: Channel,
+        target: str = "",
+    ) -> Decision:
+        """Decide an act on the gateway itself, and record it before it takes effect."""
+        backend = self.backends.get(target)
+        request = AccessRequest(
+            principal=principal,
+            target=backend.target if backend else None,
+            action=action,
+            channel=channel,
+            now=datetime.now(UTC),
+            session=_new_session(),
+        )
+        decision = self.decision_point.decide(request)
+        if decision.effect is Effect.PERMIT and not decision.obligations:
+            await self.journal.commit(records.intent(request, decision))
+            return decision
+        await self.journal.commit(records.decided(request, decision))
+        raise Denied(decision.refusal or _unmet(decision))
+
+    def decide(self, request: AccessRequest) -> Decision:
+        """What policy says; changes and records nothing. For `explain` and `list_targets`."""
+        return self.decision_point.decide(request)
+
+    async def facts(self, backend: Backend, text: str) -> SqlFacts:
+        """What a statement does, by a catalog that is at most `CATALOG_AGE` seconds old."""
+        await self._fresh_catalog(backend)
+        facts = backend.facts(text)
+        stale = facts.opaque is not None and facts.opaque.code in STALE_CODES
+        if stale and backend.age() > RETRY_AGE:
+            await self._read_catalog(backend)
+            facts = backend.facts(text)
+        return facts
+
+    async def _connect(
+        self, principal: Principal, target: str, channel: Channel, reason: str
+    ) -> tuple[Grant, Backend]:
+        backend = self.backends.get(target)
+        request = AccessRequest(
+            principal=principal,
+            target=backend.target if backend else None,
+            action=Connect(),
+            channel=channel,
+            now=datetime.now(UTC),
+            session=_new_session(),
+            reason=reason,
+        )
+        if backend is None:
+            refusal = unknown_target(target)
+            version = self.decision_point.version
+            await self._refuse(request, Decision(Effect.DENY, version, refusal=refusal))
+            raise Denied(refusal)
+        decision = self.decision_point.decide(request)
+        if decision.effect is not Effect.PERMIT or decision.obligations:
+            await self._refuse(request, decision)
+            raise Denied(unknown_target(target))
+        await self.journal.commit(records.opened(request), records.intent(request, decision))
+        return Grant(request, decision, _ONLY_THE_GATE), backend
+
+    async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
+        await self.journal.commit(records.decided(request, decision))
+
+    async def _fresh_catalog(self, backend: Backend) -> None:
+        if backend.age() > CATALOG_AGE:
+            await self._read_catalog(backend)
+
+    async def _read_catalog(self, backend: Backend) -> None:
+        """Read the target's names with the gateway's own role, as a granted, recorded action."""
+        asked = asyncio.get_running_loop().time()
+        async with backend.lock:
+            if backend.snapshot is not None and backend.snapshot.read_at > asked:
+                return
+            request = AccessRequest(
+                principal=GATEWAY,
+                target=backend.target,
+                action=ReadCatalog(),
+                channel=Channel.GATEWAY,
+                now=datetime.now(UTC),
+                session=_new_session(),
+            )
+            decision = self.decision_point.decide(request)
+            if decision.effect is not Effect.PERMIT:
+                raise Denied(decision.refusal or _unmet(decision))
+            await self.journal.commit(records.intent(request, decision))
+            grant = Grant(request, decision, _ONLY_THE_GATE)
+            backend.replace(await backend.connector.catalog(grant))
+
+
+@dataclass(slots=True)
+class Session:
+    """One principal on one target, from open to close. Not shared between tasks."""
+
+    gate: Gate
+    backend: Backend
+    opened: Grant
+    connection: Connection
+    end: str = "closed"
+    granted: Grant | None = None
+
+    @property
+    def id(self) -> str:
+        return self.opened.request.session
+
+    @property
+    def writes(self) -> bool:
+        """Whether what was granted last may have changed something."""
+        return self.granted is not None and self.granted.writes
+
+    @asynccontextmanager
+    async def perform(self, action: Action) -> AsyncIterator[Results]:
+        """Decide, await approval, commit the intent, send, limit, mask, record, deliver.
+
+        The first event is `Pending` where a person must agree; iterating on waits for them.
+        Raises `Denied` while iterating. Leaving the context cancels what runs.
+        """
+        async with AsyncExitStack() as lifetime, aclosing(self._events(action, lifetime)) as events:
+            yield events
+
+    async def _events(self, action: Action, lifetime: AsyncExitStack) -> AsyncGenerator[Event]:
+        admitted = await self.admit(action)
+        while isinstance(admitted, Pending):
+            yield admitted
+            admitted = await self.settle(admitted, action)
+        results = await lifetime.enter_async_context(self.results(admitted))
+        async for event in results:
+            yield event
+
+    async def admit(self, action: Action) -> Grant | Pending:
+        """Decide and commit the intent, or open a ticket. Raises `Denied`."""
+        request, decision = await self._decide(action)
+        if decision.effect is not Effect.PERMIT:
+            await self._refuse(request, decision)
+        if not decision.approvals:
+            return await self._granted(request, decision, ticket="")
+        binding = bind(request, self.connection.surroundings(write=not _reads(request)))
+        used = await self.gate.approvals.use(binding, decision.approvals)
+        if used is not None:
+            return await self._granted(request, decision, ticket=used.id)
+        ticket = await self.gate.approvals.ask(request, binding, decision.approvals)
+        await self.gate.journal.commit(records.decided(request, decision, ticket=ticket.id))
+        return Pending(ticket.id)
+
+    async def settle(self, pending: Pending, action: Action) -> Grant | Pending:
+        """Wait until the ticket is decided, then decide again: a permit may have gone since."""
+        ticket = await self.gate.approvals.wait(pending.ticket, seconds=float("inf"))
+        if ticket.state not in ("approved", "used"):
+            raise Denied(not_approved(ticket))
+        return await self.admit(action)
+
+    @asynccontextmanager
+    async def results(self, grant: Grant) -> AsyncIterator[Results]:
+        """The events of a granted action as they may be delivered; its outcome is recorded."""
+        delivery, started = Delivery(), monotonic()
+        shaping = self._shaping(grant, delivery)
+        try:
+            async with (
+                self.connection.results(grant) as raw,
+                aclosing(shape(raw, shaping)) as shaped,
+            ):
+                yield shaped
+        except Exception as error:
+            delivery.status = type(error).__name__
+            raise
+        finally:
+            await self._record_outcome(delivery, monotonic() - started)
+
+    @asynccontextmanager
+    async def recorded(self) -> AsyncIterator[None]:
+        """Record the session's end, whatever ends it."""
+        try:
+            yield
+        except BaseException as error:
+            self.end = type(error).__name__
+            raise
+        finally:
+            await _surely(self.gate.journal, records.closed(self.id, end=self.end))
+
+    async def _decide(self, action: Action) -> tuple[AccessRequest, Decision]:
+        opened = self.opened.request
+        facts = None
+        if isinstance(action, SqlStatement | SqlPrepare):
+            facts = await self.gate.facts(self.backend, action.text)
+        request = replace(opened, action=action, facts=facts, now=datetime.now(UTC))
+        return _within_rows(request, self.gate.decision_point.decide(request))
+
+    async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
+        await self.gate.journal.commit(records.decided(request, decision))
+        raise Denied(decision.refusal or _unmet(decision))
+
+    async def _granted(self, request: AccessRequest, decision: Decision, *, ticket: str) -> Grant:
+        await self.gate.journal.commit(records.intent(request, decision, ticket=ticket))
+        self.granted = Grant(request, decision, _ONLY_THE_GATE)
+        return self.granted
+
+    def _shaping(self, grant: Grant, delivery: Delivery) -> Shaping:
+        return Shaping(
+            session=self.id,
+            decision=grant.decision,
+            facts=grant.request.facts,
+            backend=self.backend,
+            masker=self.gate.masker,
+            journal=self.gate.journal,
+            delivery=delivery,
+            native=isinstance(self, NativeSession),
+        )
+
+    async def _record_outcome(self, delivery: Delivery, seconds: float) -> None:
+        document: dict[str, Json] = {
+            "status": delivery.status,
+            "rows": delivery.rows,
+            "bytes": delivery.bytes,
+            "recorded_bytes": delivery.recorded,
+            "masked": dict(delivery.masked),
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        if delivery.bytes > delivery.recorded:
+            document["beyond_sha256"] = delivery.beyond.hexdigest()
+        await _surely(self.gate.journal, Record(self.id, "outcome", document))
+
+
+@dataclass(slots=True)
+class NativeSession(Session):
+    """A session whose caller speaks the target's own protocol: many grants in flight, in order."""
+
+    connection: NativeConnection
+
+    async def admit_all(self, actions: Sequence[Action]) -> list[Grant | Substitute | Pending]:
+        """Admit in order; all intents and refusals share one commit.
+
+        A refusal comes back as a `Substitute` to send in the message's place. What needs
+        approval comes back as `Pending`: nobody waits for a person with a transaction open.
+        """
+        admitted: list[Grant | Substitute | Pending] = []
+        to_commit: list[Record] = []
+        for ordinal, action in enumerate(actions):
+            request, decision = await self._decide(action)
+            if decision.effect is Effect.PERMIT and not decision.approvals:
+                to_commit.append(records.intent(request, decision, ordinal=ordinal))
+                admitted.append(Grant(request, decision, _ONLY_THE_GATE))
+            elif decision.effect is Effect.PERMIT:
+                admitted.append(await self.admit(action))
+            else:
+                to_commit.append(records.decided(request, decision))
+                admitted.append(substitute(decision.refusal or _unmet(decision)))
+        await self.gate.journal.commit(*to_commit)
+        return admitted
+
+    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
+        """Send the exact bytes that were judged, or the marker in their place."""
+        await self.connection.send(granted, frames)
+
+    async def stream(self, grant: Grant, frames: bytes) -> None:
+        """Send what the caller streams in under a grant."""
+        await self.connection.stream(grant, frames)
+
+
+def substitute(refusal: Refusal) -> Substitute:
+    """A refused message's stand-in."""
+    return Substitute(f"ostiary_refused_{secrets.token_hex(8)}", refusal, _ONLY_THE_GATE)
+
+
+def not_approved(ticket: Ticket) -> Refusal:
+    """Why a ticket lets nothing through."""
+    said = next((d for d in ticket.decisions if not d.approve), None)
+    reason = f"The request was not approved: ticket {ticket.id} is {ticket.state}."
+    if said is not None:
+        reason = f"{said.name} denied the request" + (f": {said.comment}" if said.comment else ".")
+    return Refusal(
+        code="APPROVAL_DENIED" if said else "APPROVAL_EXPIRED",
+        policy=ticket.requirements[0].policy,
+        reason=reason,
+        subject=ticket.id,
+        next_step="Do not repeat the call unchanged; ask the approver what would be acceptable."
+        if said
+        else "Repeat the call to ask again.",
+    )
+
+
+def _within_rows(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
+    """Cut the action to the rows that policy lets through over all pages of its result."""
+    limit, action = decision.row_limit, request.action
+    if not isinstance(action, SqlStatement) or decision.effect is not Effect.PERMIT:
+        return request, decision
+    if action.skip and not _reads(request):
+        return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=_NO_PAGES)
+    if limit is None:
+        return request, decision
+    left = limit - action.skip
+    if left > 0:
+        narrowed = replace(action, max_rows=min(action.max_rows or left, left))
+        return replace(request, action=narrowed), decision
+    policy = next(o.policy for o in decision.obligations if isinstance(o, LimitRows))
+    refusal = Refusal(
+        code="ROW_LIMIT",
+        policy=policy,
+        reason=f"Policy lets through {limit} rows of one result, and they were all delivered.",
+        next_step="Narrow the statement, or aggregate in the statement itself.",
+    )
+    return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
+
+
+_NO_PAGES: Final = Refusal(
+    code="CURSOR_INVALID",
+    reason="Only a read has more pages; this statement would run again.",
+    next_step="Call again without the cursor if the statement is to run again.",
+)
+
+
+def _reads(request: AccessRequest) -> bool:
+    return request.facts is not None and request.facts.read_only
+
+
+async def _surely(journal: Journal, record: Record) -> None:
+    """Record the end of something that has happened already, also while being cancelled."""
+    writing = asyncio.ensure_future(journal.accept(record))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await writing
+        raise
+
+
+def _new_session() -> str:
+    return secrets.token_hex(12)
+
+
+def unknown_target(target: str) -> Refusal:
+    """One answer for a target that is not there and for one that is not yours."""
+    return Refusal(
+        code="TARGET_UNKNOWN",
+        reason=f"There is no target {target[:64]!r} that you may use.",
+        subject=target[:64],
+        next_step="Call list_targets to see the targets that you may use.",
+    )
+
+
+def _unmet(decision: Decision) -> Refusal:
+    """An obligation that the gate can't meet here is a deny."""
+    names = ", ".join(sorted(type(o).__name__ for o in decision.obligations))
+    return Refusal(
+        code="OBLIGATION_UNMET",
+        reason=f"Policy asks for something that can't be done here: {names or 'unknown'}.",
+        next_step="Ask the people who keep the policies.",
+    )
+
+
+__all__ = [
+    "Gate",
+    "Grant",
+    "NativeSession",
+    "Session",
+    "Substitute",
+    "not_approved",
+    "substitute",
+    "unknown_target",
+]

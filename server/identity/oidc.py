@@ -1,0 +1,108 @@
+"""Bearer JWTs of OpenID Connect issuers -> Principal. Follow `Verifier.verify`.
+
+Keys are in `jwks`, claims in `claims`; what a token may do is not decided here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+
+import httpx2
+from jwt import PyJWS, PyJWTError
+
+from policies.errors import ConfigError, Unauthenticated
+from policies.model import Principal
+from server.identity.claims import ClaimRefused, IssuerSettings, principal_of
+from server.identity.fetch import FetchFailed, check_url
+from server.identity.jose import Malformed, Unverified, take_apart
+from server.identity.jwks import KeyCache, KeyUnavailable
+from server.identity.keys import ALGORITHMS
+
+__all__ = ["IssuerSettings", "Verifier"]
+
+_log = logging.getLogger(__name__)
+
+REFUSAL = "the token is not valid here: sign in again"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Verifier:
+    """Verifies tokens of the configured issuers, and of no others."""
+
+    def __init__(
+        self,
+        issuers: Sequence[IssuerSettings],
+        *,
+        http: httpx2.AsyncClient,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`http` comes from `fetch.open_http` and is closed by the caller. Raises `ConfigError`."""
+        _check_settings(issuers)
+        self._now = now
+        self._jws = PyJWS(algorithms=sorted(ALGORITHMS))
+        self._issuers = {settings.issuer: settings for settings in issuers}
+        self._keys = {
+            settings.issuer: KeyCache(settings.issuer, http=http, clock=clock)
+            for settings in issuers
+        }
+
+    async def verify(self, token: str) -> Principal:
+        """Who presents this token; raises `Unauthenticated`, which says nothing of the cause."""
+        try:
+            unverified = take_apart(token)
+            settings = self._settings(unverified)
+            await self._check_signature(unverified, settings)
+            return principal_of(unverified.claims, settings, now=self._now())
+        except (Malformed, KeyUnavailable, PyJWTError, ClaimRefused) as error:
+            # Our own words and the library's; neither quotes the token.
+            _log.info("token refused: %s: %s", type(error).__name__, error)
+            raise Unauthenticated(REFUSAL) from None
+
+    async def aclose(self) -> None:
+        """Stop what is under way in the background."""
+        for keys in self._keys.values():
+            await keys.aclose()
+
+    def _settings(self, unverified: Unverified) -> IssuerSettings:
+        settings = self._issuers.get(unverified.issuer)
+        if settings is None:
+            raise Malformed("iss is no configured issuer")
+        if unverified.algorithm not in ALGORITHMS.intersection(settings.algorithms):
+            raise Malformed("alg is not allowed for this issuer")
+        return settings
+
+    async def _check_signature(self, unverified: Unverified, settings: IssuerSettings) -> None:
+        algorithm = unverified.algorithm
+        key = await self._keys[settings.issuer].key(algorithm=algorithm, key_id=unverified.key_id)
+        self._jws.decode_complete(unverified.token, key.public, algorithms=[algorithm])
+
+
+def _check_settings(issuers: Sequence[IssuerSettings]) -> None:
+    for field in ("name", "issuer"):
+        values = [getattr(settings, field) for settings in issuers]
+        if len(set(values)) != len(values):
+            raise ConfigError(f"identity.issuers: two of them have the same {field}")
+    for settings in issuers:
+        _check_issuer(settings)
+
+
+def _check_issuer(settings: IssuerSettings) -> None:
+    where = f"identity.issuers: {settings.name!r}"
+    if not _NAME.fullmatch(settings.name):
+        raise ConfigError(f"{where}: name may hold letters, digits, '_', '.' and '-'")
+    foreign = sorted(set(settings.algorithms) - ALGORITHMS)
+    if foreign or not settings.algorithms:
+        raise ConfigError(
+            f"{where}: algorithms {foreign} are not allowed; use some of {sorted(ALGORITHMS)}"
+        )
+    if not settings.audience:
+        raise ConfigError(f"{where}: audience is empty; write the gateway's public URL and /mcp")
+    try:
+        check_url(settings.issuer)
+    except FetchFailed as error:
+        raise ConfigError(f"{where}: issuer is {error}; write its https:// URL") from error

@@ -1,0 +1,1 @@
+"""PostgreSQL: codec (bytes <-> messages, no I/O), connector, listener."""

@@ -1,0 +1,126 @@
+"""The queries that a catalog snapshot is read with, and their rows as values.
+
+The search path of a pooled connection begins with pg_catalog, so names here need no schema.
+Objects below 16384 (FirstNormalObjectId) came with the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+RELATIONS: Final = """
+SELECT n.nspname, c.relname, c.oid, c.relkind,
+       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+       OR EXISTS (SELECT FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass
+                  AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+                  WHERE p.polrelid = c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'
+ORDER BY c.oid"""
+
+COLUMNS: Final = """
+SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped
+  AND c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'
+ORDER BY a.attrelid, a.attnum"""
+
+FUNCTIONS: Final = """
+SELECT n.nspname, p.proname, p.provolatile, p.oid < 16384, p.oid
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE p.prokind <> 'p' ORDER BY p.oid"""
+
+# A name that a schema on the search path has too may mean the other one, by the types at hand.
+OPERATORS: Final = """
+SELECT o.oprname FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+GROUP BY o.oprname
+HAVING bool_and(o.oid < 16384 OR n.nspname <> ALL (current_schemas(true)))
+   AND bool_or(o.oid < 16384)
+ORDER BY o.oprname"""
+
+TYPES: Final = """
+SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE t.typelem = 0 OR t.typtype <> 'b' OR t.typcategory <> 'A'
+GROUP BY t.typname
+HAVING bool_and(t.oid < 16384 OR n.nspname <> ALL (current_schemas(true)))
+   AND bool_or(t.oid < 16384 AND t.typtype IN ('b', 'r', 'm'))
+ORDER BY t.typname"""
+
+INHERITANCE: Final = "SELECT inhparent, inhrelid FROM pg_inherits ORDER BY 1, 2"
+
+# A whole-row reference (`:varattno 0`) leaves no dependency on any column: the view touches all.
+VIEW_COLUMNS: Final = """
+SELECT DISTINCT r.ev_class, d.refobjid,
+       CASE WHEN r.ev_action::text ~ ':varattno 0 ' THEN 0 ELSE d.refobjsubid END
+FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+     AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+WHERE r.rulename = '_RETURN' AND r.ev_class >= 16384
+ORDER BY 1, 2, 3"""
+
+# Every function in a view's expressions, built-in ones too, which pg_depend does not list.
+VIEW_FUNCTIONS: Final = r"""
+SELECT DISTINCT r.ev_class, found.part[1]::oid
+FROM pg_rewrite r, regexp_matches(
+  r.ev_action::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') AS found(part)
+WHERE r.rulename = '_RETURN' AND {which}
+ORDER BY 1, 2"""
+
+# Other users' objects that a view's meaning hangs on: types but enums, operator classes, ...
+VIEW_OBJECTS: Final = """
+SELECT DISTINCT r.ev_class
+FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+WHERE r.rulename = '_RETURN' AND d.refobjid >= 16384 AND t.typtype IS DISTINCT FROM 'e'
+  AND d.refclassid NOT IN ('pg_class'::regclass, 'pg_namespace'::regclass,
+      'pg_collation'::regclass, 'pg_constraint'::regclass, 'pg_proc'::regclass,
+      'pg_operator'::regclass)
+ORDER BY 1"""
+
+GENERATED: Final = """
+SELECT DISTINCT a.attrelid, a.attnum, d.refobjsubid
+FROM pg_attribute a
+JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
+JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
+     AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum
+     AND (d.classid = 'pg_attrdef'::regclass AND d.objid = ad.oid
+          OR d.classid = 'pg_class'::regclass AND d.objid = a.attrelid
+             AND d.objsubid = a.attnum)
+WHERE a.attgenerated <> '' ORDER BY 1, 2, 3"""
+
+VIEW_TEXTS: Final = "SELECT oid, pg_get_viewdef(oid) FROM pg_class WHERE oid IN ({oids})"
+
+# They hold what other sessions run, samples of column values, or secrets.
+WITHHELD: Final = frozenset(
+    {
+        *("pg_authid", "pg_shadow", "pg_user_mapping", "pg_user_mappings", "pg_subscription"),
+        *("pg_statistic", "pg_statistic_ext_data", "pg_stats", "pg_stats_ext"),
+        *("pg_stats_ext_exprs", "pg_largeobject", "pg_largeobject_metadata"),
+        *("pg_stat_activity", "pg_stat_replication", "pg_stat_wal_receiver", "pg_stat_ssl"),
+        *("pg_stat_gssapi", "pg_stat_subscription", "pg_replication_slots", "pg_locks"),
+        *("pg_cursors", "pg_prepared_statements", "pg_prepared_xacts", "pg_hba_file_rules"),
+        *("pg_ident_file_mappings", "pg_file_settings", "pg_config", "pg_foreign_server"),
+        *("pg_foreign_data_wrapper", "pg_db_role_setting"),
+        *("_pg_user_mappings", "user_mapping_options", "_pg_foreign_servers"),
+    }
+)
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRows:
+    """The answers, as text."""
+
+    relations: list[Row]
+    columns: list[Row]
+    functions: list[Row]
+    operators: list[Row]
+    types: list[Row]
+    inheritance: list[Row]
+    view_columns: list[Row]
+    view_functions: list[Row]
+    view_objects: list[Row]
+    generated: list[Row]

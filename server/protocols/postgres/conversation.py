@@ -1,0 +1,344 @@
+"""The client's side of a conversation with a PostgreSQL server, pipelined. No input or output.
+
+Every message sent is awaited in order; what the server answers becomes events of the turn that the
+answered message belongs to. After an error the server skips to the next Sync, and so does this.
+Rows without a row description never leave here: a mask would not know their columns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Final
+
+from policies.errors import ProtocolError
+from recordings.events import Column, Columns, Done, Event, Failed, Native, Rows
+from server.protocols.postgres import backend as b
+from server.protocols.postgres import frontend as f
+from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData, RowRun
+from server.protocols.postgres.names import Names
+
+# What the statements' meaning, as judged, depends on; the server reports any change of them.
+PINNED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
+
+
+class Kind(Enum):
+    """What is awaited: one for each message that the server answers."""
+
+    QUERY = auto()
+    PARSE = auto()
+    HIDDEN_DESCRIBE = auto()
+    BIND = auto()
+    DESCRIBE = auto()
+    EXECUTE = auto()
+    CLOSE = auto()
+    SYNC = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Statement:
+    """A prepared statement; `columns` is None until the server has described it."""
+
+    text: str
+    columns: tuple[Column, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    statement: Statement
+    formats: tuple[int, ...]
+
+    def columns(self) -> tuple[Column, ...]:
+        if self.statement.columns is None:
+            raise ProtocolError("rows of a statement that was not described")
+        if len(self.formats) > 1 and len(self.formats) != len(self.statement.columns):
+            raise ProtocolError("result formats and columns differ in number")
+        return tuple(
+            replace(column, binary=f.format_of(self.formats, i) == 1)
+            for i, column in enumerate(self.statement.columns)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """Messages sent together for one owner, answered together."""
+
+    owner: object
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Everything of a turn was answered, or skipped by the server."""
+
+    turn: Turn
+
+
+@dataclass(slots=True, eq=False)
+class Awaited:
+    kind: Kind
+    turn: Turn
+    statements_mark: int
+    portals_mark: int
+    statement: Statement | None = None
+    portal: Portal | None = None
+
+
+@dataclass(slots=True)
+class _Result:
+    """The result set that the server is sending now."""
+
+    columns: tuple[Column, ...] | None = None
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One authenticated connection's state; `status` is the last ReadyForQuery's."""
+
+    status: str = "I"
+    parameters: dict[str, str] = field(default_factory=dict)
+    copying_in: bool = False
+    _reader: BackendReader = field(default_factory=BackendReader)
+    _turns: deque[Turn] = field(default_factory=deque)
+    _awaited: deque[Awaited] = field(default_factory=deque)
+    _events: deque[Event] = field(default_factory=deque)
+    _skipping: bool = False
+    _result: _Result = field(default_factory=_Result)
+    _statements: Names[Statement] = field(default_factory=Names)
+    _portals: Names[Portal] = field(default_factory=Names)
+
+    # -- sending
+
+    def begin(self, owner: object, *, marker: str = "") -> Turn:
+        """Start a turn; a turn without messages ends at once."""
+        turn = Turn(owner, marker)
+        self._turns.append(turn)
+        return turn
+
+    def send(self, message: f.Command) -> bytes:
+        """The bytes to write for a message of the newest turn; its answer is awaited."""
+        if self._skipping and not isinstance(message, f.Sync):
+            return message.encode()  # the server reads this and answers nothing
+        match message:
+            case f.Query():
+                self._await(Kind.QUERY)
+                self._statements.forget("")
+                self._portals.clear()
+            case f.Parse():
+                return self._parse(message)
+            case f.Bind():
+                self._bind(message)
+            case f.Describe():
+                self._await(Kind.DESCRIBE)
+            case f.Execute():
+                self._await(Kind.EXECUTE, portal=self._portals.get(message.portal))
+            case f.Close():
+                self._await(Kind.CLOSE)
+                (self._statements if message.kind == "S" else self._portals).forget(message.name)
+            case f.Sync():
+                self._skipping = False
+                self._await(Kind.SYNC)
+            case f.FunctionCall():
+                raise ProtocolError("function calls are not relayed")
+            case _:
+                pass
+        return message.encode()
+
+    def text_of(self, message: f.Command) -> str | None:
+        """The statement that a message to be sent now would bring to the server, or run there."""
+        match message:
+            case f.Query() | f.Parse():
+                return message.text
+            case f.Bind():
+                statement = self._statements.get(message.statement)
+                return statement.text if statement else None
+            case f.Execute():
+                portal = self._portals.get(message.portal)
+                return portal.statement.text if portal else None
+            case _:
+                return None
+
+    def _parse(self, message: f.Parse) -> bytes:
+        statement = Statement(message.text)
+        self._await(Kind.PARSE, statement=statement)
+        self._statements.define(message.statement, statement)
+        self._await(Kind.HIDDEN_DESCRIBE, statement=statement)
+        return message.encode() + f.Describe("S", message.statement).encode()
+
+    def _bind(self, message: f.Bind) -> None:
+        self._await(Kind.BIND)
+        statement = self._statements.get(message.statement)
+        if statement is None:
+            self._portals.forget(message.portal)
+        else:
+            self._portals.define(message.portal, Portal(statement, message.result_formats))
+
+    def _await(
+        self, kind: Kind, *, statement: Statement | None = None, portal: Portal | None = None
+    ) -> None:
+        marks = self._statements.mark(), self._portals.mark()
+        self._awaited.append(Awaited(kind, self._turns[-1], *marks, statement, portal))
+
+    # -- receiving
+
+    @property
+    def newest(self) -> Turn | None:
+        """The turn that more messages may still be added to."""
+        return self._turns[-1] if self._turns else None
+
+    @property
+    def oldest(self) -> Turn | None:
+        """The turn that the next event belongs to."""
+        return self._turns[0] if self._turns else None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is awaited, and nothing has come unasked for."""
+        return not self._turns and not self._awaited and self._reader.empty
+
+    def receive_data(self, content: bytes) -> None:
+        self._reader.receive_data(content)
+
+    def next_event(self) -> Event | Ended | NeedData:
+        """The next event of the oldest turn, or its end. Raises `ProtocolError`.
+
+        A fatal error of the server's is a `ConnectionResetError`: it ends the connection.
+        """
+        while not self._events:
+            if self._turns and not (self._awaited and self._awaited[0].turn is self._turns[0]):
+                return Ended(self._turns.popleft())
+            message = self._reader.next_event()
+            if message is NEED_DATA:
+                return NEED_DATA
+            self._take(message)
+        return self._events.popleft()
+
+    def _take(self, message: b.BackendMessage | RowRun) -> None:
+        match message:
+            case b.NoticeResponse() | b.NotificationResponse():
+                pass  # their text is data of somebody's, and no column rule covers it
+            case b.ParameterStatus():
+                self._report(message)
+            case b.ErrorResponse() if message.fatal:
+                raise ConnectionResetError(f"the server ended the connection: {message.text('C')}")
+            case _ if not self._awaited:
+                raise ProtocolError("the server answers what nobody asked")
+            case b.ErrorResponse():
+                self._error(self._awaited[0], message)
+            case _:
+                self._answer(self._awaited[0], message)
+
+    def check_pinned(self) -> None:
+        """Raise `ProtocolError` unless the server reads statements the way they are judged."""
+        for name, value in PINNED.items():
+            if self.parameters.get(name) != value:
+                raise ProtocolError(f"{name} is not {value}")
+
+    def _report(self, message: b.ParameterStatus) -> None:
+        self.parameters[message.name] = message.value
+        self.check_pinned()
+        if self._turns:
+            self._events.append(Native(message.encode()))
+
+    def _error(self, awaited: Awaited, message: b.ErrorResponse) -> None:
+        self.copying_in = False
+        self._result = _Result()
+        self._events.append(
+            Failed(message.text("C") or "XX000", message.text("M"), message.position)
+        )
+        if awaited.kind in (Kind.QUERY, Kind.SYNC):
+            return  # ReadyForQuery is still to come
+        self._statements.rollback(awaited.statements_mark)
+        self._portals.rollback(awaited.portals_mark)
+        while self._awaited and self._awaited[0].kind is not Kind.SYNC:
+            self._awaited.popleft()
+        self._skipping = not self._awaited
+
+    def _answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
+        if awaited.turn.marker and not isinstance(message, b.ReadyForQuery):
+            raise ProtocolError("the server accepted a marker")
+        match awaited.kind, message:
+            case ((Kind.QUERY | Kind.EXECUTE), _):
+                self._statement_answer(awaited, message)
+            case Kind.HIDDEN_DESCRIBE, b.ParameterDescription():
+                pass
+            case Kind.HIDDEN_DESCRIBE, (b.RowDescription() | b.NoData()):
+                self._described(awaited, message)
+            case Kind.DESCRIBE, b.ParameterDescription():
+                self._events.append(Native(message.encode()))
+            case (
+                (Kind.PARSE, b.ParseComplete() as reply)
+                | (Kind.BIND, b.BindComplete() as reply)
+                | (Kind.CLOSE, b.CloseComplete() as reply)
+                | (Kind.DESCRIBE, (b.RowDescription() | b.NoData()) as reply)
+            ):
+                self._awaited.popleft()
+                self._events.append(Native(reply.encode()))
+            case Kind.SYNC, b.ReadyForQuery():
+                self._ready(message)
+            case _:
+                raise ProtocolError("the server's answer does not fit the question")
+
+    def _described(self, awaited: Awaited, message: b.RowDescription | b.NoData) -> None:
+        self._awaited.popleft()
+        if awaited.statement is not None:
+            columns = message.columns if isinstance(message, b.RowDescription) else ()
+            awaited.statement.columns = columns
+
+    def _ready(self, message: b.ReadyForQuery) -> None:
+        self._awaited.popleft()
+        self.status = message.status
+        if not self._awaited:
+            if message.status == "I":
+                self._portals.clear()
+            self._statements.settle()
+            self._portals.settle()
+        self._events.append(Native(message.encode()))
+
+    def _statement_answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
+        match message:
+            case RowRun():
+                self._rows(awaited, message)
+            case b.RowDescription() if awaited.kind is Kind.QUERY:
+                self._columns(message.columns)
+            case b.CommandComplete():
+                self._done(awaited, Done(message.command))
+            case b.EmptyQueryResponse():
+                self._done(awaited, Done(""))
+            case b.PortalSuspended() if awaited.kind is Kind.EXECUTE:
+                self._done(awaited, Done("", more=True))
+            case b.CopyInResponse() if awaited.kind is Kind.QUERY:
+                self.copying_in = True
+                self._events.append(Native(message.encode()))
+            case b.ReadyForQuery() if awaited.kind is Kind.QUERY:
+                self._ready(message)
+            case _:
+                raise ProtocolError("the server's answer does not fit the statement")
+
+    def _columns(self, columns: tuple[Column, ...]) -> None:
+        self._result.columns = columns
+        self._events.append(Columns(columns))
+
+    def _describe_result(self, awaited: Awaited) -> None:
+        """Say an Execute's columns once, before its first row or its end."""
+        if awaited.kind is Kind.EXECUTE and self._result.columns is None:
+            columns = awaited.portal.columns() if awaited.portal else ()
+            if columns:
+                self._columns(columns)
+
+    def _rows(self, awaited: Awaited, message: RowRun) -> None:
+        self._describe_result(awaited)
+        if self._result.columns is None:
+            raise ProtocolError("rows of a statement that was not described")
+        self._result.rows += message.count
+        self._events.append(Rows(message.frames, message.count))
+
+    def _done(self, awaited: Awaited, done: Done) -> None:
+        self._describe_result(awaited)
+        self._events.append(replace(done, rows=self._result.rows))
+        self._result = _Result()
+        self.copying_in = False
+        if awaited.kind is Kind.EXECUTE:
+            self._awaited.popleft()

@@ -1,0 +1,224 @@
+"""A connection whose caller speaks PostgreSQL's protocol and owns the transaction.
+
+Each `send` or `stream` that the server answers is one turn, and has one `results`, in the same
+order. Not in here: the caller's side of the wire (`listener`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from policies.errors import BackendUnavailable, ProtocolError
+from policies.model import Connect, SqlPrepare, SqlStatement
+from recordings.events import Done, Event, Failed, Native, Results
+from server.connections import Surroundings
+from server.credentials import Credentials, Role
+from server.gate import Grant, Substitute
+from server.protocols.postgres import backend as b
+from server.protocols.postgres import frontend as f
+from server.protocols.postgres.codec import FrontendReader, FrontendState, NeedData
+from server.protocols.postgres.conversation import Ended
+from server.protocols.postgres.link import Link, unavailable
+
+log = logging.getLogger("ostiary.postgres")
+
+REFUSED: Final = "42501"  # insufficient_privilege
+# Seconds for a cancelled turn to end before the connection is dropped.
+CANCEL_TIMEOUT: Final = 10.0
+
+# Answers that end a message which has no result of its own.
+_ACKNOWLEDGED: Final = (b.ParseComplete.tag, b.BindComplete.tag, b.CloseComplete.tag)
+_STREAMED: Final = (f.Bind, f.Describe, f.Close, f.Flush, f.Sync)
+_COPIED: Final = (f.CopyData, f.CopyDone, f.CopyFail)
+# What a statement's grant may carry besides the statement itself.
+_CARRIED: Final = {
+    Connect: (f.Describe, f.Close, f.Flush, f.Sync, f.Terminate),
+    SqlPrepare: (f.Parse, f.Describe, f.Close, f.Flush, f.Sync),
+    SqlStatement: (f.Query, f.Execute, *_STREAMED, *_COPIED),
+}
+
+
+@dataclass(slots=True)
+class PostgresNativeConnection:
+    """One server connection of one caller."""
+
+    link: Link
+    role: Role
+    credentials: Credentials
+    _broken: bool = False
+
+    def surroundings(self, *, write: bool) -> Surroundings:
+        """The same for reads and writes: the role was chosen at Connect."""
+        target = self.link.target
+        return Surroundings(
+            role=self.credentials.user(self.role),
+            database=target.database,
+            search_path=target.search_path,
+            settings=target.native_settings(),
+        )
+
+    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
+        """Write the messages that were judged, or the marker in their place; starts a turn.
+
+        In place of a refused message only its Sync, which holds nothing of the caller's, goes on.
+        Raises `BackendUnavailable`.
+        """
+        messages = _decode(frames)
+        if isinstance(granted, Substitute):
+            marked = _marked(messages, granted.marker)
+            await self._write(granted, marked, marker=granted.marker)
+            return
+        _check(granted, messages)
+        await self._write(granted, messages)
+
+    async def stream(self, grant: Grant, frames: bytes) -> None:
+        """Write what the caller streams in; starts a turn only if the server answers it.
+
+        Raises `BackendUnavailable`.
+        """
+        messages = _decode(frames)
+        _check(grant, messages)
+        if any(isinstance(m, f.Parse | f.Query | f.Execute) for m in messages):
+            raise PermissionError("a statement is sent, not streamed")
+        await self._write(grant, messages)
+
+    async def _write(
+        self, owner: Grant | Substitute, messages: list[f.Command], *, marker: str = ""
+    ) -> None:
+        if any(not isinstance(m, (f.Flush, f.Terminate, *_COPIED)) for m in messages):
+            self.link.conversation.begin(owner, marker=marker)
+        try:
+            self.link.write(b"".join(self._next(owner, message) for message in messages))
+            await self.link.drain()
+        except (OSError, ProtocolError) as error:
+            raise self._lost(error) from None
+
+    def _next(self, owner: Grant | Substitute, message: f.Command) -> bytes:
+        """The bytes that were judged are the bytes that run: anything else is a bug of ours."""
+        conversation = self.link.conversation
+        if isinstance(owner, Grant):
+            text, action = conversation.text_of(message), owner.request.action
+            judged = action.text if isinstance(action, SqlPrepare | SqlStatement) else None
+            if text is not None and text != judged:
+                self.link.close()
+                raise PermissionError("the statement is not the one that was judged")
+        return conversation.send(message)
+
+    @asynccontextmanager
+    async def results(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
+        """The events of the oldest turn, which must be this grant's.
+
+        A turn that the server skipped, after an error before it, has none. Leaving the context
+        early cancels what runs and drops what is left of the turn.
+        """
+        turn = self.link.conversation.oldest
+        if turn is None or turn.owner is not granted:
+            raise RuntimeError("results are taken in the order of sending")
+        try:
+            yield self._events(granted)
+        finally:
+            if self.link.conversation.oldest is turn and not self._broken:
+                await self._abandon()
+
+    async def _events(self, granted: Grant | Substitute) -> AsyncIterator[Event]:
+        acknowledged = False
+        try:
+            while not isinstance(event := await self.link.event(), Ended):
+                match event:
+                    case Native(message) if message[:1] in _ACKNOWLEDGED:
+                        acknowledged = True
+                    case Native(message) if message[:1] == b.ReadyForQuery.tag and acknowledged:
+                        yield Done("")
+                        acknowledged = False
+                    case Done() | Failed():
+                        acknowledged = False
+                    case _:
+                        pass
+                yield _worded(event, granted)
+        except (OSError, ProtocolError) as error:
+            raise self._lost(error) from None
+        if acknowledged:
+            yield Done("")
+
+    async def _abandon(self) -> None:
+        try:
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                if self.link.conversation.copying_in:
+                    # A server that waits for COPY data does not look at cancel requests.
+                    self.link.write(f.CopyFail("the client is gone").encode())
+                await self.link.cancel()
+                await self.link.finish_turn()
+        except (OSError, TimeoutError, ProtocolError) as error:
+            self._lost(error)
+        except BaseException:
+            self._broken = True
+            raise
+
+    def _lost(self, error: Exception) -> BackendUnavailable:
+        name = self.link.target.name
+        log.warning("target %s: connection lost: %s: %s", name, type(error).__name__, error)
+        self._broken = True
+        self.link.close()
+        return unavailable(name)
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What the server reported about itself at login."""
+        return self.link.parameters
+
+    async def cancel(self) -> None:
+        """Cancel what runs, as the caller asked with a CancelRequest; nothing is confirmed."""
+        try:
+            await self.link.cancel()
+        except (OSError, TimeoutError) as error:
+            log.warning("target %s: cancel: %s", self.link.target.name, type(error).__name__)
+
+    async def close(self) -> None:
+        """Cancel what still runs, and close."""
+        if not self._broken and not self.link.conversation.idle:
+            await asyncio.shield(asyncio.ensure_future(self.cancel()))
+        self.link.close()
+
+
+def _decode(frames: bytes) -> list[f.Command]:
+    reader = FrontendReader(FrontendState.READY)
+    reader.receive_data(frames)
+    messages: list[f.Command] = []
+    while not isinstance(message := reader.next_command(), NeedData):
+        messages.append(message)
+    if not reader.empty:
+        raise ProtocolError("the messages do not fill their bytes")
+    return messages
+
+
+def _check(grant: Grant, messages: list[f.Command]) -> None:
+    """Each kind of grant carries certain messages; anything else is a bug of ours."""
+    allowed = _CARRIED.get(type(grant.request.action), ())
+    for message in messages:
+        if not isinstance(message, allowed):
+            raise PermissionError(f"this grant does not carry a {type(message).__name__}")
+
+
+def _marked(messages: list[f.Command], marker: str) -> list[f.Command]:
+    """The marker in the form that the server answers like the refused message, and its Sync."""
+    if any(isinstance(message, f.Query | f.FunctionCall) for message in messages):
+        return [f.Query(marker)]
+    kept: list[f.Command] = [m for m in messages if isinstance(m, f.Sync | f.Flush)]
+    return [f.Parse(marker, marker), *kept]
+
+
+def _worded(event: Event, granted: Grant | Substitute) -> Event:
+    """The server's error about a marker, in the gate's words."""
+    if (
+        isinstance(granted, Substitute)
+        and isinstance(event, Failed)
+        and granted.marker in event.message
+    ):
+        refusal = granted.refusal
+        return Failed(REFUSED, f"{refusal.reason} {refusal.next_step}".strip())
+    return event

@@ -1,0 +1,225 @@
+"""Gate events -> journal records: what was asked, decided, sent and delivered, as documents."""
+
+from __future__ import annotations
+
+from policies.errors import Refusal
+from policies.model import (
+    AccessRequest,
+    Action,
+    Connect,
+    DecideApproval,
+    Decision,
+    ExplainPolicy,
+    LimitRows,
+    LimitTime,
+    MaskLabels,
+    Obligation,
+    Parameter,
+    Principal,
+    ReadCatalog,
+    ReadRecording,
+    RequireApproval,
+    SqlPrepare,
+    SqlStatement,
+)
+from policies.sql.facts import SqlFacts
+from recordings.journal import Json, Record
+
+
+def principal_document(principal: Principal) -> dict[str, Json]:
+    return {
+        "id": principal.id,
+        "name": principal.name,
+        "agent": principal.agent,
+        "groups": sorted(principal.groups),
+    }
+
+
+def opened(request: AccessRequest) -> Record:
+    """A caller was let in to one target."""
+    target = request.target
+    return Record(
+        request.session,
+        "session_opened",
+        {
+            "principal": principal_document(request.principal),
+            "target": target.name if target else "",
+            "protocol": target.kind if target else "",
+            "channel": request.channel.value,
+        },
+    )
+
+
+def closed(session: str, *, end: str) -> Record:
+    return Record(session, "session_closed", {"end": end})
+
+
+def decided(request: AccessRequest, decision: Decision, *, ticket: str = "") -> Record:
+    """A request that does not run now: refused, or waiting for a person."""
+    return Record(
+        request.session,
+        "decision",
+        {
+            **_request_document(request),
+            "effect": "pending" if ticket else decision.effect.value,
+            "policy_version": decision.policy_version,
+            "questions": _questions(decision),
+            "refusal": refusal_document(decision.refusal) if decision.refusal else None,
+            "ticket": ticket,
+        },
+        _body(request.action),
+    )
+
+
+def intent(
+    request: AccessRequest, decision: Decision, *, ticket: str = "", ordinal: int = 0
+) -> Record:
+    """A request that is about to be sent; committed before the target sees a byte of it."""
+    return Record(
+        request.session,
+        "intent",
+        {
+            **_request_document(request),
+            "ordinal": ordinal,
+            "effect": decision.effect.value,
+            "policy_version": decision.policy_version,
+            "questions": _questions(decision),
+            "obligations": [obligation_document(o) for o in decision.obligations],
+            "ticket": ticket,
+        },
+        _body(request.action),
+    )
+
+
+def refused_call(principal: Principal, tool: str, refusal: Refusal) -> Record:
+    """A call of a tool that never became an action."""
+    document: dict[str, Json] = {
+        "principal": principal.id,
+        "agent": principal.agent,
+        "tool": tool,
+        "effect": "deny",
+        "refusal": refusal_document(refusal),
+    }
+    return Record("", "decision", document)
+
+
+def refusal_document(refusal: Refusal) -> dict[str, Json]:
+    return {
+        "code": refusal.code,
+        "policy": refusal.policy,
+        "reason": refusal.reason,
+        "subject": refusal.subject,
+        "next_step": refusal.next_step,
+        "span": list(refusal.span) if refusal.span else None,
+    }
+
+
+def obligation_document(obligation: Obligation) -> dict[str, Json]:
+    """An obligation with the policy that asks for it."""
+    match obligation:
+        case RequireApproval(policy, groups, sentence, self_confirmation):
+            return {
+                "kind": "approval",
+                "policy": policy,
+                "groups": sorted(groups),
+                "sentence": sentence,
+                "self_confirmation": self_confirmation,
+            }
+        case MaskLabels(labels, policy):
+            return {"kind": "mask", "policy": policy, "labels": sorted(labels)}
+        case LimitRows(count, policy):
+            return {"kind": "row_limit", "policy": policy, "count": count}
+        case LimitTime(seconds, policy):
+            return {"kind": "timeout", "policy": policy, "seconds": seconds}
+
+
+def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
+    """What policy saw of a statement, for the recording and for approvers."""
+    if facts is None:
+        return None
+    return {
+        "effect": facts.effect.value,
+        "kinds": sorted(facts.kinds),
+        "tables": [
+            {
+                "table": str(use.table),
+                "verb": use.verb,
+                "columns": sorted(use.columns),
+                "labels": sorted(use.labels),
+            }
+            for use in facts.tables
+        ],
+        "functions": sorted(facts.functions),
+        "has_where": facts.has_where,
+        "labels_read": sorted(facts.labels_read),
+        "labels_copied": sorted(facts.labels_copied),
+        "opaque": facts.opaque.code if facts.opaque else None,
+    }
+
+
+def action_document(action: Action) -> dict[str, Json]:
+    """The exact action, statement and parameters included, as approvals bind it."""
+    match action:
+        case SqlStatement(text, parameters):
+            return {
+                "kind": "SqlStatement",
+                "text": text,
+                "parameters": [parameter_document(p) for p in parameters],
+            }
+        case SqlPrepare(text):
+            return {"kind": "SqlPrepare", "text": text}
+        case Connect() | ReadCatalog():
+            return {"kind": type(action).__name__}
+        case DecideApproval(ticket, approve, comment):
+            return {
+                "kind": "DecideApproval",
+                "ticket": ticket,
+                "approve": approve,
+                "comment": comment,
+            }
+        case ReadRecording(session):
+            return {"kind": "ReadRecording", "session": session}
+        case ExplainPolicy(text, principal):
+            return {"kind": "ExplainPolicy", "text": text, "principal": principal}
+
+
+def parameter_document(parameter: Parameter) -> Json:
+    if parameter.value is None:
+        return None
+    if parameter.binary:
+        return {"hex": parameter.value.hex()}
+    return parameter.value.decode("utf-8", "backslashreplace")
+
+
+def _request_document(request: AccessRequest) -> dict[str, Json]:
+    action = {k: v for k, v in action_document(request.action).items() if k != "text"}
+    return {
+        "principal": request.principal.id,
+        "agent": request.principal.agent,
+        "target": request.target.name if request.target else "",
+        "channel": request.channel.value,
+        "reason": request.reason,
+        "action": action,
+        "facts": facts_document(request.facts),
+    }
+
+
+def _questions(decision: Decision) -> list[Json]:
+    return [
+        {
+            "action": q.action,
+            "resource": q.resource,
+            "allowed": q.allowed,
+            "policies": list(q.policies),
+        }
+        for q in decision.questions
+    ]
+
+
+def _body(action: Action) -> bytes:
+    """The statement's text is the body, so that retention can delete it and keep the chain."""
+    match action:
+        case SqlStatement(text) | SqlPrepare(text) | ExplainPolicy(text):
+            return text.encode("utf-8", "surrogatepass")
+        case _:
+            return b""
