@@ -48,6 +48,10 @@ class NativeConnection(Connection, Protocol):
         """Write the exact bytes that were judged, or a marker in their place."""
         ...
 
+    def results(self, granted: Grant | Substitute) -> AbstractAsyncContextManager[Results]:
+        """The events of the oldest message sent; for a substitute, the refusal in place."""
+        ...
+
     async def stream(self, grant: Grant, frames: bytes) -> None:
         """Write what the caller streams in under a grant: binds, COPY data, Sync."""
         ...

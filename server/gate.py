@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from time import monotonic
 from typing import Final
 
@@ -41,7 +42,7 @@ from server import records
 from server.approvals import Approvals
 from server.backends import CATALOG_AGE, RETRY_AGE, STALE_CODES, Backend
 from server.connections import Connection, NativeConnection
-from server.obligations import Delivery, Shaping, shape
+from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape
 from server.tickets import Ticket, bind
 
 _ONLY_THE_GATE: Final = object()
@@ -353,6 +354,7 @@ class NativeSession(Session):
     """A session whose caller speaks the target's own protocol: many grants in flight, in order."""
 
     connection: NativeConnection
+    taken_in: int = 0
 
     async def admit_all(self, actions: Sequence[Action]) -> list[Grant | Substitute | Pending]:
         """Admit in order; all intents and refusals share one commit.
@@ -371,9 +373,17 @@ class NativeSession(Session):
                 admitted.append(await self.admit(action))
             else:
                 to_commit.append(records.decided(request, decision))
-                admitted.append(substitute(decision.refusal or _unmet(decision)))
+                admitted.append(_substitute(decision.refusal or _unmet(decision)))
         await self.gate.journal.commit(*to_commit)
         return admitted
+
+    async def refuse(self, refusal: Refusal) -> Substitute:
+        """Record a message that the door can't make a request of; what to send in its place."""
+        principal = self.opened.request.principal
+        await self.gate.journal.commit(
+            records.refused_call(principal, "message", refusal, session=self.id)
+        )
+        return _substitute(refusal)
 
     async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
         """Send the exact bytes that were judged, or the marker in their place."""
@@ -383,8 +393,35 @@ class NativeSession(Session):
         """Send what the caller streams in under a grant."""
         await self.connection.stream(grant, frames)
 
+    async def copy_in(self, grant: Grant, frames: bytes) -> None:
+        """Send the content that a granted statement takes in, once it is recorded as sent.
 
-def substitute(refusal: Refusal) -> Substitute:
+        Past the recording bound of a session: the number of bytes and their digest.
+        """
+        document: dict[str, Json] = {"bytes": len(frames), "codec": "postgres"}
+        self.taken_in += len(frames)
+        if self.taken_in > RECORDED_BYTES:
+            document["sha256"], body = sha256(frames).hexdigest(), b""
+        else:
+            body = frames
+        await self.gate.journal.accept(Record(self.id, "input", document, body))
+        await self.connection.stream(grant, frames)
+
+    @asynccontextmanager
+    async def answers(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
+        """What comes back for a message, in the order of sending.
+
+        For a substitute that is the refusal itself: nothing to limit, mask or record.
+        """
+        if isinstance(granted, Substitute):
+            async with self.connection.results(granted) as refused:
+                yield refused
+        else:
+            async with self.results(granted) as results:
+                yield results
+
+
+def _substitute(refusal: Refusal) -> Substitute:
     """A refused message's stand-in."""
     return Substitute(f"ostiary_refused_{secrets.token_hex(8)}", refusal, _ONLY_THE_GATE)
 
@@ -481,6 +518,5 @@ __all__ = [
     "Session",
     "Substitute",
     "not_approved",
-    "substitute",
     "unknown_target",
 ]

@@ -91,8 +91,8 @@ def intent(
     )
 
 
-def refused_call(principal: Principal, tool: str, refusal: Refusal) -> Record:
-    """A call of a tool that never became an action."""
+def refused_call(principal: Principal, tool: str, refusal: Refusal, *, session: str = "") -> Record:
+    """A call of a tool, or a message, that never became an action."""
     document: dict[str, Json] = {
         "principal": principal.id,
         "agent": principal.agent,
@@ -100,7 +100,7 @@ def refused_call(principal: Principal, tool: str, refusal: Refusal) -> Record:
         "effect": "deny",
         "refusal": refusal_document(refusal),
     }
-    return Record("", "decision", document)
+    return Record(session, "decision", document)
 
 
 def refusal_document(refusal: Refusal) -> dict[str, Json]:

@@ -196,4 +196,6 @@ class ChangeWalker(QueryWalker):
     def _returning(self, body: Tree, scope: Scope) -> Shape:
         if "returningClause" not in body:
             return Shape((), 0)
-        return self.targets(checked("ReturningClause", body["returningClause"])["exprs"], scope)
+        shape = self.targets(checked("ReturningClause", body["returningClause"])["exprs"], scope)
+        # What was just copied into a plain column comes straight back.
+        return shape.uncertain() if self.findings.labels_copied else shape

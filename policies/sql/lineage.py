@@ -65,6 +65,11 @@ class Shape:
         merged = union(output.lineage for output in self.outputs)
         return merged if self.exact else merged | UNCERTAIN
 
+    def uncertain(self) -> Shape:
+        """The same columns, any of which may carry anything."""
+        outputs = tuple(Output(o.name, o.lineage | UNCERTAIN) for o in self.outputs)
+        return Shape(outputs, self.certain)
+
     def renamed(self, names: tuple[str, ...]) -> Shape:
         """The first columns under new names, as an alias list gives them."""
         pairs = zip(names, self.outputs, strict=False)

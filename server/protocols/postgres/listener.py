@@ -137,7 +137,7 @@ class PostgresListener:
         self._cancellable[key.process, key.secret] = connection
         try:
             await client.write(welcome(connection.parameters, key))
-            relay = Relay(client, session, connection)
+            relay = Relay(client, session)
             await _first_to_end(relay.feed(), relay.answer(), client.pump())
         finally:
             del self._cancellable[key.process, key.secret]

@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
 from policies.errors import ProtocolError, Refusal
-from recordings.events import Event, Failed, Native, Pending, Results
-from server.gate import Grant, NativeSession, Substitute, substitute
+from recordings.events import Event, Failed, Native, Pending
+from server.gate import Grant, NativeSession, Substitute
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import Client
-from server.protocols.postgres.native import PostgresNativeConnection
 from server.protocols.postgres.plan import ENDS_BATCH, Group, Planner
 from server.protocols.postgres.wording import worded
 
@@ -29,11 +27,10 @@ WRITE_BYTES: Final = 64 * 1024
 
 @dataclass(slots=True)
 class Relay:
-    """One client's session at work; `connection` is the session's own."""
+    """One client's session at work."""
 
     client: Client
     session: NativeSession
-    connection: PostgresNativeConnection
     _planner: Planner = field(default_factory=Planner)
     _backlog: deque[f.Command] = field(default_factory=deque)
     _turns: asyncio.Queue[tuple[Grant | Substitute, Group]] = field(default_factory=asyncio.Queue)
@@ -89,18 +86,19 @@ class Relay:
     async def _admit(self, groups: list[Group]) -> list[Grant | Substitute]:
         actions = [group.action for group in groups if group.action is not None]
         admitted = iter(await self.session.admit_all(actions) if actions else ())
-        return [self._owner(group, admitted) for group in groups]
+        return [await self._owner(group, admitted) for group in groups]
 
-    def _owner(
+    async def _owner(
         self, group: Group, admitted: Iterator[Grant | Substitute | Pending]
     ) -> Grant | Substitute:
         if group.refusal is not None:
-            return substitute(group.refusal)
+            return await self.session.refuse(group.refusal)
         if group.action is None:
             return self.session.opened
         owner = next(admitted)
         if isinstance(owner, Pending):
-            return substitute(_needs_approval(owner, in_transaction=self._status != "I"))
+            refusal = _needs_approval(owner, in_transaction=self._status != "I")
+            return await self.session.refuse(refusal)
         return owner
 
     async def _copy(self, grant: Grant) -> None:
@@ -118,7 +116,7 @@ class Relay:
                 case _:
                     raise ProtocolError("only COPY messages are expected now")
         if frames:
-            await self.session.stream(grant, bytes(frames))
+            await self.session.copy_in(grant, bytes(frames))
 
     # -- server to client
 
@@ -127,17 +125,11 @@ class Relay:
         while True:
             owner, group = await self._turns.get()
             refusal = owner.refusal if isinstance(owner, Substitute) else None
-            async with self._results(owner) as events:
+            async with self.session.answers(owner) as events:
                 async for event in events:
                     await self._deliver(event, owner, group, refusal)
             if self._turns.empty() or isinstance(group.messages[-1], f.Flush):
                 await self._flush()
-
-    def _results(self, owner: Grant | Substitute) -> AbstractAsyncContextManager[Results]:
-        """What came of a substitute is the refusal itself: nothing to limit, mask or record."""
-        if isinstance(owner, Grant):
-            return self.session.results(owner)
-        return self.connection.results(owner)
 
     async def _deliver(
         self, event: Event, owner: Grant | Substitute, group: Group, refusal: Refusal | None

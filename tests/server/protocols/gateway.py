@@ -62,6 +62,9 @@ class Rules:
             return self._permit(LimitRows(10, "few"))
         return self._permit(MaskLabels(frozenset({"pii"}), "hide"))
 
+    def location(self, policy: str) -> str:
+        return f"rules:{policy}"
+
     def _permit(self, *obligations: RequireApproval | LimitRows | MaskLabels) -> Decision:
         return Decision(Effect.PERMIT, self.version, obligations)
 

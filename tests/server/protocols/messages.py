@@ -8,7 +8,7 @@ from recordings.events import Column
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 
-text = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
+text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 content = st.binary(max_size=40)
 terminated = content.map(lambda value: value.replace(b"\0", b"x"))
 oids = st.integers(0, 2**32 - 1)

@@ -12,7 +12,7 @@ import pytest
 from recordings.rows import decode_postgres
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.codec import RowRun
+from server.protocols.postgres.codec import BackendReader, NeedData, RowRun
 from tests.server.protocols.gateway import TOKEN, Door
 from tests.server.protocols.raw_client import Reply, errors, tags
 
@@ -132,8 +132,8 @@ async def test_what_needs_approval_is_refused_at_once_with_its_ticket(door: Door
 async def test_a_fetch_in_portions_is_suspended_and_goes_on(door: Door) -> None:
     client = await door.client()
     await client.query("BEGIN")
-    statement = [f.Parse("", "SELECT id FROM orders ORDER BY id"), f.Bind("p", "")]
-    client.send(*statement, f.Execute("p", 3), f.Sync())
+    client.send(f.Parse("", "SELECT id FROM orders ORDER BY id"), f.Bind("p", ""))
+    client.send(f.Execute("p", 3), f.Sync())
     first = await client.until_ready()
     client.send(f.Execute("p", 2), f.Sync())
     second = await client.until_ready()
@@ -143,8 +143,8 @@ async def test_a_fetch_in_portions_is_suspended_and_goes_on(door: Door) -> None:
 
 async def test_every_message_in_a_segment_of_its_own_is_understood(door: Door) -> None:
     client = await door.client()
-    statement = [f.Parse("", "SELECT $1::text"), f.Bind("", "", (), (b"x",))]
-    batch = [*statement, f.Describe("P", ""), f.Execute(""), f.Sync()]
+    parse, bind, execute = run("SELECT $1::text", b"x")
+    batch = [parse, bind, f.Describe("P", ""), execute, f.Sync()]
     for byte in b"".join(message.encode() for message in batch):
         client.writer.write(bytes([byte]))
         await client.writer.drain()
@@ -156,8 +156,8 @@ async def test_a_name_means_what_it_meant_before_the_error(door: Door) -> None:
     client = await door.client()
     client.send(f.Parse("s", "SELECT 'first'"), f.Sync())
     await client.until_ready()
-    redefined = [f.Close("S", "s"), f.Parse("s", "SELECT 'second'")]
-    client.send(*run("SELECT nonsense"), *redefined, f.Sync())
+    client.send(*run("SELECT nonsense"), f.Close("S", "s"), f.Parse("s", "SELECT 'second'"))
+    client.send(f.Sync())
     client.send(f.Bind("", "s"), f.Execute(""), f.Sync())
     replies = await client.until_ready(2)
     assert tags(replies) == "EZI 2DCZI"
@@ -185,6 +185,34 @@ async def test_a_function_call_is_refused_and_the_session_goes_on(door: Door) ->
     replies = await client.until_ready(2)
     assert tags(replies) == "EZI TDCZI"
     assert errors(replies)[0][0] == "42501"
+
+
+async def test_a_setting_that_the_server_reports_reaches_the_client(door: Door) -> None:
+    client, direct = await door.client(), await door.direct()
+    text = "SET application_name = 'reports'"
+    if errors(through := await client.query(text)):
+        assert tags(through) == "EZI"  # not understood, so refused: nothing reached the server
+    else:
+        assert through == await direct.query(text)
+
+
+async def test_what_a_real_server_says_is_read_and_written_back_byte_by_byte(door: Door) -> None:
+    direct = await door.direct()
+    direct.send(*run("SELECT * FROM pg_type"), f.Describe("S", ""), *run("SELEKT"), f.Sync())
+    direct.send(f.Query("SELECT 1/0"), f.Query("NOTIFY x; LISTEN x; NOTIFY x, 'p'"))
+    direct.send(f.Query("SET TimeZone = 'Asia/Tokyo'"), f.Query(""))
+    direct.send(f.Query("DO $$ BEGIN RAISE WARNING 'w'; END $$"))
+    direct.send(f.Query("COPY customers TO STDOUT"), f.Query("COPY customers FROM STDIN"))
+    direct.send(f.CopyFail("enough"))
+    said = bytearray()
+    while said.count(b"Z\0\0\0\x05") != 8:
+        said += await direct.reader.read(65536)
+    reader = BackendReader()
+    reader.receive_data(bytes(said))
+    written = bytearray()
+    while not isinstance(message := reader.next_event(), NeedData):
+        written += message.frames if isinstance(message, RowRun) else message.encode()
+    assert written == said
 
 
 async def test_copy_in_is_streamed_to_the_server(door: Door) -> None:
