@@ -14,7 +14,7 @@ from policies.sql.not_understood import NotUnderstood
 # Recursive CTEs are walked twice; nested ones would double each time without an end to it.
 MAXIMUM_QUERIES: Final = 500
 # Each brings all its columns; thousands of them would hold up everybody else.
-MAXIMUM_SOURCES: Final = 500
+MAXIMUM_SOURCES: Final = 200
 
 ALL_COLUMNS: Final = "*"
 

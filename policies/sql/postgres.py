@@ -17,6 +17,7 @@ from policies.sql.prescan import encode
 from policies.sql.queries import CHANGES
 
 _ONE_CLEAN_COLUMN: Final = exact_shape([Output("", CLEAN)])
+_LONGEST_REASON: Final = 300
 _EXPLAIN_OPTIONS: Final = frozenset(
     {
         "analyze",
@@ -64,7 +65,8 @@ def analyse(text: str, catalog: Catalog) -> SqlFacts:
 
 
 def _opaque(findings: Findings, unknown: NotUnderstood) -> SqlFacts:
-    reason = unknown.reason[:1].upper() + unknown.reason[1:] + "."
+    # Reasons quote names out of the statement, which may be long.
+    reason = unknown.reason[:1].upper() + unknown.reason[1:_LONGEST_REASON] + "."
     span = findings.span(unknown.location)
     return SqlFacts(
         effect=SqlEffect.OPAQUE,

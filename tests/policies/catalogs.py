@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,10 @@ def _relation(
         for column, number, type_name in columns
     )
     return Relation(TableName(schema, name), oid, kind, found, user_code)
+
+
+@cache
+def statements() -> tuple[Mapping[str, Any], ...]:
+    """The rows of `postgres_statements.jsonl`; statements hold line ends of every other kind."""
+    text = (CORPORA / "postgres_statements.jsonl").read_text(encoding="utf-8")
+    return tuple(json.loads(line) for line in text.split("\n") if line)
