@@ -155,6 +155,7 @@ async def _serve_http(gateway: Running) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
     gc.collect()

@@ -45,6 +45,11 @@ def resolve_relation(
     relation = find_relation(catalog, schema, name)
     if relation is None:
         shown = name if schema is None else f"{schema}.{name}"
+        # A catalog may leave them out already; the reason is the same.
+        if _is_sensitive(TableName(schema or "pg_catalog", name)):
+            raise NotUnderstood(
+                "RELATION_SENSITIVE", f"the relation {shown} is not shown", location
+            )
         raise NotUnderstood("RELATION_UNKNOWN", f"there is no relation {shown}", location)
     return relation
 

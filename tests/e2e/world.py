@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ from mcp.client.streamable_http import streamable_http_client
 from server.identity.demo import DemoProvider
 from server.identity.demo_routes import DemoRoutes
 from server.keys import KeyRing
+from tests.e2e.certificates import Certificates
 from tests.fixtures.postgres import PostgresServer
 
 READY_WITHIN: Final = 30.0
@@ -83,11 +85,21 @@ class World:
     port: int
     listener: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    tls: Certificates | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return place(self.port, self.tls)
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """What a client of this gateway trusts."""
+        return self.tls.trust if self.tls else True
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "ostiary.yaml"
 
     @property
     def log(self) -> Path:
@@ -103,8 +115,13 @@ class World:
 
     def configuration(self) -> dict[str, Any]:
         login = {"user": f"{self.database}_admin", "password": "env:E2E_BACKEND_PASSWORD"}
+        encrypted = {"tls": self.tls.document} if self.tls else {}
         base: dict[str, Any] = {
-            "gateway": {"listen": f"127.0.0.1:{self.port}", "public_url": self.url},
+            "gateway": {
+                "listen": f"127.0.0.1:{self.port}",
+                "public_url": self.url,
+                **encrypted,
+            },
             "store": {"url": "env:E2E_STORE_URL"},
             "keys": f"file:{self.directory}/keys.json",
             "identity": {
@@ -140,18 +157,23 @@ class World:
         }
         return {**base, **self.settings}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the gateway's process has in its environment: the secrets of its configuration."""
+        secrets = {"E2E_BACKEND_PASSWORD": BACKEND_PASSWORD, "E2E_STORE_URL": self.store_dsn}
+        return {**os.environ, **secrets}
+
+    def configure(self) -> Path:
+        """Write the configuration file."""
+        self.file.write_text(yaml.safe_dump(self.configuration()))
+        return self.file
+
     def start(self) -> None:
-        path = self.directory / "ostiary.yaml"
-        path.write_text(yaml.safe_dump(self.configuration()))
-        environment = {
-            **os.environ,
-            "E2E_BACKEND_PASSWORD": BACKEND_PASSWORD,
-            "E2E_STORE_URL": self.store_dsn,
-        }
+        path = self.configure()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server.cli", "serve", "--config", str(path)],
-                env=environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -163,7 +185,7 @@ class World:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx2.get(f"{self.url}/healthz").status_code == 200:
+                if httpx2.get(f"{self.url}/healthz", verify=self.trust).status_code == 200:
                     return
             except httpx2.TransportError:
                 time.sleep(0.05)
@@ -188,7 +210,7 @@ class World:
     ) -> AsyncIterator[Client]:
         headers = {"Authorization": f"Bearer {self.token(account)}"}
         timeout = httpx2.Timeout(30, read=120)
-        async with httpx2.AsyncClient(headers=headers, timeout=timeout) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=timeout, verify=self.trust) as http:
             transport = streamable_http_client(f"{self.url}/mcp", http_client=http)
             async with Client(transport, mode=mode, **client) as connected:
                 yield connected
@@ -209,14 +231,20 @@ class World:
         finally:
             await connection.close()
 
+    def as_user(self, account: str) -> dict[str, str]:
+        """The environment of a person's command line."""
+        trusted = {"SSL_CERT_FILE": str(self.tls.authority)} if self.tls else {}
+        return {
+            **os.environ,
+            **trusted,
+            "OSTIARY_TOKEN": self.token(account, agent="ostiary-cli"),
+            "OSTIARY_GATEWAY": self.url,
+        }
+
     def cli(self, account: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "server.cli", *arguments],
-            env={
-                **os.environ,
-                "OSTIARY_TOKEN": self.token(account, agent="ostiary-cli"),
-                "OSTIARY_GATEWAY": self.url,
-            },
+            env=self.as_user(account),
             capture_output=True,
             text=True,
             timeout=60,
@@ -257,11 +285,22 @@ def apart(work: Coroutine[Any, Any, None]) -> None:
         thread.submit(asyncio.run, work).result(timeout=60)
 
 
-def build(directory: Path, postgres: PostgresServer, name: str, **settings: Any) -> World:
+def place(port: int, tls: Certificates | None) -> str:
+    return f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+def build(
+    directory: Path,
+    postgres: PostgresServer,
+    name: str,
+    *,
+    tls: Certificates | None = None,
+    **settings: Any,
+) -> World:
     """A world that is ready to start."""
     apart(prepare(postgres, f"shop_{name}", f"store_{name}"))
     port = free_port()
-    provider = ProviderThread(directory, f"http://127.0.0.1:{port}/mcp")
+    provider = ProviderThread(directory, f"{place(port, tls)}/mcp")
     provider.start()
     KeyRing.create(directory / "keys.json")
     return World(
@@ -273,6 +312,7 @@ def build(directory: Path, postgres: PostgresServer, name: str, **settings: Any)
         port=port,
         listener=free_port(),
         settings=settings,
+        tls=tls,
     )
 
 
