@@ -36,6 +36,9 @@ test: $(VENV)/.test  ## tests that need only the registries' Python packages, no
 test-all: $(VENV)/.test $(VENV)/.programs  ## every test: real programs and full counts too
 	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" $(BIN)/python -m pytest
 
+bench: $(VENV)/.test  ## a governed call beside the SDK's bare tool, both in one run
+	$(BIN)/python -m tests.bench.calls
+
 clean:  ## remove the environment and the demo's state
 	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis
 

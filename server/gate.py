@@ -106,9 +106,11 @@ class Gate:
 
         Raises `Denied`: a target that is unknown and one that is not permitted answer alike.
         """
-        grant, backend = await self._connect(principal, target, channel, reason)
+        grant, backend, opening = await self._connect(principal, target, channel, reason)
         async with backend.connector.connect(grant) as connection:
-            session = Session(self, backend, grant, connection)
+            # A one-shot connection reaches the target with its first grant, and not before: the
+            # opening is committed together with that grant's intent.
+            session = Session(self, backend, grant, connection, opening)
             async with session.recorded():
                 yield session
 
@@ -117,10 +119,11 @@ class Gate:
         self, principal: Principal, target: str, *, channel: Channel
     ) -> AsyncIterator[NativeSession]:
         """Admit one caller to one target with a connection that speaks the target's protocol."""
-        grant, backend = await self._connect(principal, target, channel, "")
+        grant, backend, opening = await self._connect(principal, target, channel, "")
+        await self.journal.commit(*opening)
         await self._fresh_catalog(backend)
         async with backend.connector.connect_native(grant) as connection:
-            session = NativeSession(self, backend, grant, connection)
+            session = NativeSession(self, backend, grant, connection, ())
             async with session.recorded():
                 yield session
 
@@ -165,7 +168,7 @@ class Gate:
 
     async def _connect(
         self, principal: Principal, target: str, channel: Channel, reason: str
-    ) -> tuple[Grant, Backend]:
+    ) -> tuple[Grant, Backend, tuple[Record, ...]]:
         backend = self.backends.get(target)
         request = AccessRequest(
             principal=principal,
@@ -185,8 +188,8 @@ class Gate:
         if decision.effect is not Effect.PERMIT or decision.obligations:
             await self._refuse(request, decision)
             raise Denied(unknown_target(target))
-        await self.journal.commit(records.opened(request), records.intent(request, decision))
-        return Grant(request, decision, _ONLY_THE_GATE), backend
+        opening = (records.opened(request), records.intent(request, decision))
+        return Grant(request, decision, _ONLY_THE_GATE), backend, opening
 
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
         await self.journal.commit(records.decided(request, decision))
@@ -225,6 +228,7 @@ class Session:
     backend: Backend
     opened: Grant
     connection: Connection
+    uncommitted: tuple[Record, ...]
     end: str = "closed"
     granted: Grant | None = None
 
@@ -263,12 +267,13 @@ class Session:
             await self._refuse(request, decision)
         if not decision.approvals:
             return await self._granted(request, decision, ticket="")
+        await self._commit()
         binding = bind(request, self.connection.surroundings(write=not _reads(request)))
         used = await self.gate.approvals.use(binding, decision.approvals)
         if used is not None:
             return await self._granted(request, decision, ticket=used.id)
         ticket = await self.gate.approvals.ask(request, binding, decision.approvals)
-        await self.gate.journal.commit(records.decided(request, decision, ticket=ticket.id))
+        await self._commit(records.decided(request, decision, ticket=ticket.id))
         return Pending(ticket.id)
 
     async def settle(self, pending: Pending, action: Action) -> Grant | Pending:
@@ -304,7 +309,8 @@ class Session:
             self.end = type(error).__name__
             raise
         finally:
-            await _surely(self.gate.journal, records.closed(self.id, end=self.end))
+            for record in (*self.uncommitted, records.closed(self.id, end=self.end)):
+                await _surely(self.gate.journal, record)
 
     async def _decide(self, action: Action) -> tuple[AccessRequest, Decision]:
         opened = self.opened.request
@@ -314,12 +320,17 @@ class Session:
         request = replace(opened, action=action, facts=facts, now=datetime.now(UTC))
         return _within_rows(request, self.gate.decision_point.decide(request))
 
+    async def _commit(self, *new: Record) -> None:
+        """Commit, with what the session has not committed yet."""
+        await self.gate.journal.commit(*self.uncommitted, *new)
+        self.uncommitted = ()
+
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
-        await self.gate.journal.commit(records.decided(request, decision))
+        await self._commit(records.decided(request, decision))
         raise Denied(decision.refusal or _unmet(decision))
 
     async def _granted(self, request: AccessRequest, decision: Decision, *, ticket: str) -> Grant:
-        await self.gate.journal.commit(records.intent(request, decision, ticket=ticket))
+        await self._commit(records.intent(request, decision, ticket=ticket))
         self.granted = Grant(request, decision, _ONLY_THE_GATE)
         return self.granted
 
