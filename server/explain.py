@@ -24,8 +24,9 @@ from policies.sql.facts import SqlFacts
 from recordings.chain import Json
 from recordings.store import STORE_ERRORS, Store
 from server.backends import Backend
-from server.gate import Gate, unknown_target
+from server.gate import Gate
 from server.records import facts_document, obligation_document, refusal_document
+from server.refusals import unknown_target
 
 _SEEN: Final = """
 SELECT document FROM (

@@ -28,7 +28,6 @@ from policies.model import (
     DecisionPoint,
     Effect,
     ExplainPolicy,
-    LimitRows,
     Principal,
     ReadCatalog,
     ReadRecording,
@@ -43,7 +42,8 @@ from server.approvals import Approvals
 from server.backends import CATALOG_AGE, RETRY_AGE, STALE_CODES, Backend
 from server.connections import Connection, NativeConnection
 from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape
-from server.tickets import Ticket, bind
+from server.refusals import not_approved, reads, unknown_target, unmet, within_rows
+from server.tickets import bind
 
 _ONLY_THE_GATE: Final = object()
 
@@ -150,7 +150,7 @@ class Gate:
             await self.journal.commit(records.intent(request, decision))
             return decision
         await self.journal.commit(records.decided(request, decision))
-        raise Denied(decision.refusal or _unmet(decision))
+        raise Denied(decision.refusal or unmet(decision))
 
     def decide(self, request: AccessRequest) -> Decision:
         """What policy says; changes and records nothing. For `explain` and `list_targets`."""
@@ -214,7 +214,7 @@ class Gate:
             )
             decision = self.decision_point.decide(request)
             if decision.effect is not Effect.PERMIT:
-                raise Denied(decision.refusal or _unmet(decision))
+                raise Denied(decision.refusal or unmet(decision))
             await self.journal.commit(records.intent(request, decision))
             grant = Grant(request, decision, _ONLY_THE_GATE)
             backend.replace(await backend.connector.catalog(grant))
@@ -268,7 +268,7 @@ class Session:
         if not decision.approvals:
             return await self._granted(request, decision, ticket="")
         await self._commit()
-        binding = bind(request, self.connection.surroundings(write=not _reads(request)))
+        binding = bind(request, self.connection.surroundings(write=not reads(request)))
         used = await self.gate.approvals.use(binding, decision.approvals)
         if used is not None:
             return await self._granted(request, decision, ticket=used.id)
@@ -318,7 +318,7 @@ class Session:
         if isinstance(action, SqlStatement | SqlPrepare):
             facts = await self.gate.facts(self.backend, action.text)
         request = replace(opened, action=action, facts=facts, now=datetime.now(UTC))
-        return _within_rows(request, self.gate.decision_point.decide(request))
+        return within_rows(request, self.gate.decision_point.decide(request))
 
     async def _commit(self, *new: Record) -> None:
         """Commit, with what the session has not committed yet."""
@@ -327,7 +327,7 @@ class Session:
 
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
         await self._commit(records.decided(request, decision))
-        raise Denied(decision.refusal or _unmet(decision))
+        raise Denied(decision.refusal or unmet(decision))
 
     async def _granted(self, request: AccessRequest, decision: Decision, *, ticket: str) -> Grant:
         await self._commit(records.intent(request, decision, ticket=ticket))
@@ -384,7 +384,7 @@ class NativeSession(Session):
                 admitted.append(await self.admit(action))
             else:
                 to_commit.append(records.decided(request, decision))
-                admitted.append(_substitute(decision.refusal or _unmet(decision)))
+                admitted.append(_substitute(decision.refusal or unmet(decision)))
         await self.gate.journal.commit(*to_commit)
         return admitted
 
@@ -437,57 +437,6 @@ def _substitute(refusal: Refusal) -> Substitute:
     return Substitute(f"ostiary_refused_{secrets.token_hex(8)}", refusal, _ONLY_THE_GATE)
 
 
-def not_approved(ticket: Ticket) -> Refusal:
-    """Why a ticket lets nothing through."""
-    said = next((d for d in ticket.decisions if not d.approve), None)
-    reason = f"The request was not approved: ticket {ticket.id} is {ticket.state}."
-    if said is not None:
-        reason = f"{said.name} denied the request" + (f": {said.comment}" if said.comment else ".")
-    return Refusal(
-        code="APPROVAL_DENIED" if said else "APPROVAL_EXPIRED",
-        policy=ticket.requirements[0].policy,
-        reason=reason,
-        subject=ticket.id,
-        next_step="Do not repeat the call unchanged; ask the approver what would be acceptable."
-        if said
-        else "Repeat the call to ask again.",
-    )
-
-
-def _within_rows(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
-    """Cut the action to the rows that policy lets through over all pages of its result."""
-    limit, action = decision.row_limit, request.action
-    if not isinstance(action, SqlStatement) or decision.effect is not Effect.PERMIT:
-        return request, decision
-    if action.skip and not _reads(request):
-        return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=_NO_PAGES)
-    if limit is None:
-        return request, decision
-    left = limit - action.skip
-    if left > 0:
-        narrowed = replace(action, max_rows=min(action.max_rows or left, left))
-        return replace(request, action=narrowed), decision
-    policy = next(o.policy for o in decision.obligations if isinstance(o, LimitRows))
-    refusal = Refusal(
-        code="ROW_LIMIT",
-        policy=policy,
-        reason=f"Policy lets through {limit} rows of one result, and they were all delivered.",
-        next_step="Narrow the statement, or aggregate in the statement itself.",
-    )
-    return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
-
-
-_NO_PAGES: Final = Refusal(
-    code="CURSOR_INVALID",
-    reason="Only a read has more pages; this statement would run again.",
-    next_step="Call again without the cursor if the statement is to run again.",
-)
-
-
-def _reads(request: AccessRequest) -> bool:
-    return request.facts is not None and request.facts.read_only
-
-
 async def _surely(journal: Journal, record: Record) -> None:
     """Record the end of something that has happened already, also while being cancelled."""
     writing = asyncio.ensure_future(journal.accept(record))
@@ -500,34 +449,3 @@ async def _surely(journal: Journal, record: Record) -> None:
 
 def _new_session() -> str:
     return secrets.token_hex(12)
-
-
-def unknown_target(target: str) -> Refusal:
-    """One answer for a target that is not there and for one that is not yours."""
-    return Refusal(
-        code="TARGET_UNKNOWN",
-        reason=f"There is no target {target[:64]!r} that you may use.",
-        subject=target[:64],
-        next_step="Call list_targets to see the targets that you may use.",
-    )
-
-
-def _unmet(decision: Decision) -> Refusal:
-    """An obligation that the gate can't meet here is a deny."""
-    names = ", ".join(sorted(type(o).__name__ for o in decision.obligations))
-    return Refusal(
-        code="OBLIGATION_UNMET",
-        reason=f"Policy asks for something that can't be done here: {names or 'unknown'}.",
-        next_step="Ask the people who keep the policies.",
-    )
-
-
-__all__ = [
-    "Gate",
-    "Grant",
-    "NativeSession",
-    "Session",
-    "Substitute",
-    "not_approved",
-    "unknown_target",
-]

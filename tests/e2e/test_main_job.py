@@ -209,7 +209,7 @@ async def test_parameters_are_bound_not_pasted(world: World) -> None:
 async def test_an_unknown_target_and_a_hidden_tool_say_no_more_than_that(world: World) -> None:
     async with world.mcp("rita") as client:
         missing = await client.call_tool("run_sql", {"target": "nowhere", "sql": "SELECT 1"})
-        assert refusal(missing)["code"] == "TARGET_UNKNOWN"  # type: ignore[arg-type]
+        assert refusal(missing)["code"] == "TARGET_UNKNOWN"
         hidden = words(await client.call_tool("review_approvals", {}))
         unknown = words(await client.call_tool("no_such_tool", {}))
     assert hidden.replace("review_approvals", "X") == unknown.replace("no_such_tool", "X")

@@ -1,0 +1,214 @@
+"""What happens to each output column, and the fixed order of shaping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from masking.cells import Keep, Mask, Masker, Scan, Treatment
+from masking.operators import PseudonymKey
+from masking.scanning import ScanText
+from masking.spans import Span
+from policies.errors import Denied
+from policies.model import Decision, Effect, LimitRows, MaskLabels, Target
+from policies.sql.catalog import Catalog, Relation
+from policies.sql.catalog import Column as CatalogColumn
+from policies.sql.facts import SqlEffect, SqlFacts, TableName
+from recordings.events import Column, Columns, Done, Event, Failed, Results, Rows
+from recordings.journal import JournalUnavailable, Record
+from recordings.rows import ROW_CODECS
+from server.backends import Backend, ColumnRule, Snapshot
+from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape, treatment
+
+CUSTOMERS = TableName("public", "customers")
+REMOTE = TableName("public", "remote")
+TEXT, INT4 = 25, 23
+PII = MaskLabels(frozenset({"pii"}), "mask-pii")
+
+
+class NothingFound:
+    async def spans(self, texts: Any) -> list[list[Span]]:
+        return [[] for _ in texts]
+
+
+class Journal:
+    """Accepts like the real one, and refuses when told to."""
+
+    def __init__(self, *, room: int = 1000) -> None:
+        self.records: list[Record] = []
+        self.room = room
+
+    async def accept(self, record: Record) -> None:
+        if len(self.records) >= self.room:
+            raise JournalUnavailable("the journal has no room")
+        self.records.append(record)
+
+
+def backend() -> Backend:
+    labelled = frozenset({"pii"})
+    columns = (
+        CatalogColumn("id", 1, "integer"),
+        CatalogColumn("ssn", 2, "text", labelled),
+        CatalogColumn("name", 3, "text"),
+    )
+    customers = Relation(CUSTOMERS, 100, "r", columns)
+    remote = Relation(REMOTE, 200, "f", columns)
+    relations = {CUSTOMERS: customers, REMOTE: remote}
+    catalog = Catalog(
+        version="1",
+        database="shop",
+        search_path=("public",),
+        relations=relations,
+        functions={},
+        operators=frozenset(),
+        types=frozenset(),
+        by_oid={r.oid: r for r in relations.values()},
+    )
+    made = Backend(
+        Target("shop", "postgres", "production"),
+        connector=None,  # type: ignore[arg-type]  # shaping never connects
+        rules={(CUSTOMERS, "ssn"): ColumnRule("pii", "keep_last(4)")},
+    )
+    made.snapshot = Snapshot(catalog, 0.0)
+    return made
+
+
+def shaping(
+    *obligations: Any,
+    facts: SqlFacts | None = None,
+    journal: Journal | None = None,
+    native: bool = False,
+) -> Shaping:
+    return Shaping(
+        session="s",
+        decision=Decision(Effect.PERMIT, "1", obligations),
+        facts=facts or SqlFacts(SqlEffect.READ),
+        backend=backend(),
+        masker=Masker(PseudonymKey(b"k" * 32), NothingFound()),
+        journal=journal or Journal(),  # type: ignore[arg-type]
+        delivery=Delivery(),
+        native=native,
+    )
+
+
+LABELLED = Mask("keep_last(4)", "pii", "label pii")
+TOUCHES = SqlFacts(SqlEffect.READ, labels_read=frozenset({"pii"}), clean_outputs=frozenset({1}))
+
+
+@pytest.mark.parametrize(
+    ("column", "index", "given", "expected"),
+    [
+        (Column("ssn", TEXT, 100, 2), 0, shaping(PII), LABELLED),
+        (Column("harmless", TEXT, 100, 2), 0, shaping(PII), LABELLED),
+        (Column("name", TEXT, 100, 3), 0, shaping(PII), Scan()),
+        (Column("ssn", TEXT, 100, 2), 0, shaping(), Keep()),
+        (Column("upper", TEXT), 1, shaping(PII, facts=TOUCHES), Scan()),
+        (Column("upper", TEXT), 0, shaping(PII), Scan()),
+        (Column("upper", TEXT), 0, shaping(facts=TOUCHES), Scan()),
+    ],
+)
+def test_a_column_is_treated_by_its_origin_and_an_expression_by_proof(
+    column: Column, index: int, given: Shaping, expected: Treatment
+) -> None:
+    assert treatment(column, index, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "given"),
+    [
+        (Column("upper", TEXT), shaping(PII, facts=TOUCHES)),  # not proven clean
+        (Column("x", TEXT, 999, 1), shaping(PII)),  # a relation that is not in the snapshot
+        (Column("x", TEXT, 100, 9), shaping(PII)),  # a column that is not in the snapshot
+        (Column("x", TEXT, 200, 1), shaping(PII)),  # a foreign table
+        (Column("x", TEXT, 999, 1), shaping()),  # also for who may see every label
+    ],
+)
+def test_what_can_not_be_traced_is_masked(column: Column, given: Shaping) -> None:
+    found = treatment(column, 0, given)
+    assert isinstance(found, Mask)
+    assert found.operator == "redact"
+
+
+def rows(*values: str) -> Rows:
+    return Rows(ROW_CODECS["postgres"].encode([[v.encode()] for v in values]), len(values))
+
+
+async def events(*given: Event) -> Any:
+    for event in given:
+        yield event
+
+
+async def shaped(given: Results, how: Shaping) -> list[Event]:
+    return [event async for event in shape(given, how)]
+
+
+SSN = Columns((Column("ssn", TEXT, 100, 2),))
+
+
+@pytest.mark.anyio
+async def test_rows_are_masked_then_recorded_then_delivered() -> None:
+    journal = Journal()
+    how = shaping(PII, journal=journal)
+    delivered = await shaped(events(SSN, rows("219-09-9991"), Done("SELECT 1", 1)), how)
+    recorded = next(r for r in journal.records if r.kind == "rows")
+    assert isinstance(delivered[1], Rows)
+    assert delivered[1].frames == recorded.body
+    assert b"219-09" not in recorded.body
+    assert how.delivery.masked == {"pii": 1}
+    assert how.delivery.status == "completed"
+
+
+@pytest.mark.anyio
+async def test_what_the_journal_does_not_take_is_not_delivered() -> None:
+    how = shaping(PII, journal=Journal(room=1))  # room for the description alone
+    delivered: list[Event] = []
+    results = shape(events(SSN, rows("219-09-9991")), how)
+    delivered.append(await anext(results))
+    with pytest.raises(JournalUnavailable):
+        delivered.append(await anext(results))
+    assert [type(event) for event in delivered] == [Columns]
+
+
+@pytest.mark.anyio
+async def test_a_native_door_is_refused_past_the_row_limit_and_never_cut_short() -> None:
+    how = shaping(LimitRows(2, "bounded"), native=True)
+    with pytest.raises(Denied) as refused:
+        await shaped(events(SSN, rows("a", "b"), rows("c"), Done("SELECT 3")), how)
+    assert refused.value.refusal.code == "ROW_LIMIT"
+    assert refused.value.refusal.policy == "bounded"
+
+
+@pytest.mark.anyio
+async def test_the_targets_words_are_withheld_where_a_label_was_touched() -> None:
+    failed = Failed("22P02", 'invalid input syntax for type integer: "219-09-9991"')
+    (touched,) = await shaped(events(failed), shaping(PII, facts=TOUCHES))
+    assert isinstance(touched, Failed)
+    assert touched.sqlstate == "22P02"
+    assert "219" not in touched.message
+    (untouched,) = await shaped(events(failed), shaping(PII))
+    assert untouched == failed
+
+
+@pytest.mark.anyio
+async def test_rows_without_a_description_end_the_statement() -> None:
+    with pytest.raises(Exception, match="before their description"):
+        await shaped(events(rows("219-09-9991")), shaping(PII))
+
+
+@pytest.mark.anyio
+async def test_past_the_recording_bound_a_count_and_a_digest_are_kept() -> None:
+    journal = Journal()
+    how = shaping(journal=journal)
+    big = rows("x" * (RECORDED_BYTES // 2))
+    name = Columns((Column("name", TEXT, 100, 3),))
+    await shaped(events(name, big, big, big, Done("SELECT 3", 3)), how)
+    assert len([r for r in journal.records if r.kind == "rows"]) == 1
+    assert how.delivery.rows == 3
+    assert how.delivery.bytes == 3 * len(big.frames)
+    assert how.delivery.recorded == len(big.frames)
+
+
+def test_scan_text_is_what_a_span_finder_takes() -> None:
+    """The fake above speaks the scanner's interface."""
+    assert ScanText("a", "b").context == "b"
