@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from policies.model import (
 )
 from policies.questions import Asked, Unanswerable, entities, questions, request_context, sql_facts
 
+VOLATILE: Final = ("now", "session", "reason")
 STARTER: Final = Path(__file__).with_name("starter")
 
 _NEXT_STEPS: Final[Mapping[str, str]] = {
@@ -77,11 +78,17 @@ class CedarDecisionPoint:
     def __init__(self, sets: PolicySets) -> None:
         self._sets = sets
         self._order = {identifier: i for i, identifier in enumerate(sets.policies)}
+        self._reads = frozenset(_volatile_names(sets))
 
     @property
     def version(self) -> str:
         """A digest of the schema and every policy text in force."""
         return self._sets.version
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What policies may read of a request that is new each time: now, session, reason."""
+        return self._reads
 
     def location(self, policy: str) -> str:
         """Where a policy stands, as `file:line`; empty for what no file says."""
@@ -187,6 +194,13 @@ class CedarDecisionPoint:
         # Parsing runs nothing, and the run that follows is asked again: no human for it twice.
         skipped = RequireApproval if isinstance(request.action, SqlPrepare) else ()
         return tuple(o for o in obligations if not isinstance(o, skipped))
+
+
+def _volatile_names(sets: PolicySets) -> Iterator[str]:
+    """A policy that reads an attribute names it in a condition; one too many costs only time."""
+    for policy in sets.policies.values():
+        written = json.dumps(policy.document["conditions"])
+        yield from (name for name in VOLATILE if f'"{name}"' in written)
 
 
 def _default_deny(asked: Asked) -> Refusal:
