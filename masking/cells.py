@@ -13,12 +13,15 @@ from masking.operators import PseudonymKey
 from masking.prefilter import may_hold, may_hold_in
 from masking.scanning import ScanText, SpanFinder
 from masking.shapes import ColumnShape, Keep, Mask, Scan, Treatment
-from masking.spans import Span, substitute
+from masking.spans import NOT_SCANNED, Span, substitute
 from masking.values import CellMask, column_mask
 
 __all__ = ["ColumnShape", "Keep", "Mask", "Masked", "Masker", "Plan", "Scan", "Treatment"]
 
 Row = Sequence[bytes | None]
+
+MAXIMUM_CELL: Final = 1 << 20
+"""Bytes of a cell that is looked into. A look takes a second for 10 MB, and all callers wait."""
 
 UNREADABLE: Final = "UNREADABLE"
 """Counts cells that are no values of their type, so that nobody can say what is in them."""
@@ -165,6 +168,10 @@ def _readable(
     for number, row in enumerate(rows):
         cell = row[column.index]
         if cell is None:
+            continue
+        if len(cell) > MAXIMUM_CELL:
+            row[column.index] = None
+            counts[NOT_SCANNED] += 1
             continue
         try:
             yield _Cell(number, column, column.form.texts(cell))

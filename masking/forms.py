@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
+
+import regex
 
 from masking.postgres_types import (
     ARRAYS,
@@ -154,8 +155,8 @@ class NumberForm:
 class TextArrayForm:
     """An array in text format, element by element (PostgreSQL manual, 8.15.6)."""
 
-    _ELEMENT: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"|((?:[^{},"\\]|\\.)++)', re.DOTALL)
-    _BOUNDS: Final = re.compile(r"(?:\[[0-9:-]+\])+=")
+    _ELEMENT: Final = regex.compile(r'"((?:[^"\\]|\\.)*+)"|((?:[^{},"\\]|\\.)++)', regex.DOTALL)
+    _BOUNDS: Final = regex.compile(r"(?:\[[0-9:-]+\])+=")
 
     def __init__(self, inner: Form) -> None:
         self._inner = inner
@@ -175,15 +176,15 @@ class TextArrayForm:
                 position = match.end()
         return "".join([*pieces, raw[position:]]).encode()
 
-    def _elements(self, raw: str) -> Iterator[re.Match[str]]:
+    def _elements(self, raw: str) -> Iterator[regex.Match[str]]:
         bounds = self._BOUNDS.match(raw)
         matches = self._ELEMENT.finditer(raw, bounds.end() if bounds else 0)
         return (m for m in matches if m[2] is None or m[2].upper() != "NULL")
 
 
-def _unquoted(element: re.Match[str]) -> bytes:
+def _unquoted(element: regex.Match[str]) -> bytes:
     body = element[1] if element[1] is not None else element[2]
-    return re.sub(r"\\(.)", r"\1", body, flags=re.DOTALL).encode()
+    return regex.sub(r"\\(.)", r"\1", body, flags=regex.DOTALL).encode()
 
 
 def _quoted(text: str) -> str:
@@ -220,7 +221,7 @@ class JsonForm:
     is left is a document of the same shape. `versioned`: binary jsonb begins with its version.
     """
 
-    _LITERAL: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
+    _LITERAL: Final = regex.compile(r'"(?:[^"\\]|\\.)*+"|-?[0-9][0-9.eE+-]*+', regex.DOTALL)
 
     def __init__(self, *, versioned: bool) -> None:
         self._skip = 1 if versioned else 0
@@ -233,7 +234,7 @@ class JsonForm:
         raw = cell[self._skip :].decode()
         return cell[: self._skip] + self._rewritten(raw, found).encode()
 
-    def _escaped(self, raw: str) -> Iterator[re.Match[str]]:
+    def _escaped(self, raw: str) -> Iterator[regex.Match[str]]:
         return (m for m in self._LITERAL.finditer(raw) if "\\" in m[0])
 
     def _rewritten(self, raw: str, found: Findings) -> str:
@@ -250,7 +251,7 @@ class JsonForm:
 
 
 def _masked_literal(
-    literal: re.Match[str], in_document: Sequence[Span], decoded: Sequence[Span]
+    literal: regex.Match[str], in_document: Sequence[Span], decoded: Sequence[Span]
 ) -> str | None:
     """The string or number without what was found in it, or None where it may stay."""
     here = clipped(in_document, *literal.span())

@@ -2,23 +2,24 @@
 
 Presidio has none. A rule's capture groups are what is reported, so that `password=` stays
 readable; without one it is the whole match. Every pattern takes linear time: repetitions are
-possessive or bounded.
+possessive or bounded. They are `regex`'s, because possessive groups of `re` match wrongly before
+Python 3.11.5 (CPython issue 106052).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+import regex
 from presidio_analyzer import LocalRecognizer, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
 from masking.prefilter import may_hold_secret
 
-_PLACEHOLDER: Final = re.compile(
+_PLACEHOLDER: Final = regex.compile(
     r"(?:null|none|true|false|nil|undefined|changeme|\*+|x+|<[^>]*>|\$\{[^}]*\}|\$\w+|\{\{.*\}\})\Z",
-    re.IGNORECASE,
+    regex.IGNORECASE,
 )
 
 _KEY_WORD: Final = (
@@ -66,7 +67,7 @@ _TOKENS: Final = "|".join(
 
 # (flags, score, pattern) by entity. No rule has a nested capture group.
 _Rule = tuple[int, float, str]
-_I: Final = re.IGNORECASE
+_I: Final = regex.IGNORECASE
 
 RULES: Final[Mapping[str, Sequence[_Rule]]] = {
     "PRIVATE_KEY": (
@@ -183,7 +184,9 @@ class SecretRecognizer(LocalRecognizer):
 
     def __init__(self, entity: str, rules: Sequence[_Rule]) -> None:
         # ASCII: case folding must not reach beyond what the prefilter's marks do.
-        self._rules = [(re.compile(p, flags | re.ASCII | re.M), s) for flags, s, p in rules]
+        self._rules = [
+            (regex.compile(p, flags | regex.ASCII | regex.M), s) for flags, s, p in rules
+        ]
         super().__init__(supported_entities=[entity], name=f"{entity.title()}Recognizer")
 
     def load(self) -> None:
@@ -201,7 +204,7 @@ class SecretRecognizer(LocalRecognizer):
         ]
 
 
-def _matches(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+def _matches(pattern: regex.Pattern[str], text: str) -> Iterator[regex.Match[str]]:
     for match in pattern.finditer(text):
         if not _PLACEHOLDER.match(match[match.lastindex or 0]):
             yield match
