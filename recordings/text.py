@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Final
@@ -9,6 +10,13 @@ from typing import Final
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """General categories: controls, formats (bidirectional ones too), surrogates, private, unassigned
 and line separators. Source: Unicode Standard Annex 44, table 12."""
+
+SHAPELESS: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001d159\U000e0100-\U000e01ef\u0334-\u0338\u0488\u0489\u20d0-\u20f0]"
+)
+"""What counts as printable and can't be seen, or crosses out what can: default-ignorable letters
+and marks (Unicode, DerivedCoreProperties), blanks, overlays and enclosing marks."""
 
 _TAB: Final = "    "
 
@@ -21,7 +29,7 @@ def escaped(text: str) -> str:
 
 
 def _escaped_character(character: str) -> str:
-    if unicodedata.category(character) not in _UNSAFE:
+    if unicodedata.category(character) not in _UNSAFE and not SHAPELESS.match(character):
         return character
     return (
         character.encode("ascii", "backslashreplace").decode()

@@ -132,7 +132,10 @@ class ExplainBody(BaseModel):
 
     target: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     sql: Annotated[str, StringConstraints(min_length=1)]
-    principal: Annotated[str, StringConstraints(min_length=1, max_length=320)] | None = None
+    principal: (
+        Annotated[str, StringConstraints(min_length=1, max_length=320, pattern="^[^\\x00]*$")]
+        | None
+    ) = None
     groups: list[str] | None = None
 
 
@@ -267,6 +270,10 @@ class Api:
         if body.principal is None:
             if body.groups is not None:
                 raise ProtocolError("groups go with principal")
+            return principal
+        if body.principal in (principal.id, principal.name):
+            if body.groups is not None:  # else anybody could ask what any group may do and see
+                raise ProtocolError("groups go with another principal than yourself")
             return principal
         if body.groups is not None:
             return Principal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from typing import Final
 import asyncpg
 import orjson
 
-from policies.errors import BackendUnavailable, Denied, Refusal
+from policies.errors import BackendUnavailable, Denied
 from policies.model import AccessRequest, Channel, DecideApproval, Principal, RequireApproval
 from recordings.journal import Journal, Json, Record
 from recordings.store import STORE_ERRORS, Store
 from server.notices import Notices
+from server.records import refused_call
+from server.ticket_refusals import already_closed, require_decidable, too_many, unknown_ticket
 from server.tickets import (
     Binding,
     Ticket,
@@ -28,6 +31,17 @@ from server.tickets import (
 
 LOOK_AGAIN: Final = 5.0  # seconds: a waiter looks again even when no notice reaches it
 CHANNEL: Final = "ostiary_tickets"
+MOST_PENDING: Final = 50
+"""Tickets that one requester may have waiting: a flood tires approvers into saying yes."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_Connection = asyncpg.pool.PoolConnectionProxy
+_CONCERNS: Final = """
+    WHERE ($1::text IS NULL OR t.state = $1)
+      AND (t.principal = $2 OR EXISTS (
+           SELECT FROM jsonb_array_elements(t.requirements) AS r WHERE r -> 'groups' ?| $3::text[]))
+    ORDER BY t.asked_at DESC LIMIT 200
+"""
 _SELECT: Final = """
     SELECT t.*, coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY d.decided_at)
                           FROM ticket_decisions d WHERE d.ticket = t.id), '[]') AS decisions
@@ -54,9 +68,7 @@ class Approvals:
             return found[0]
         if found:
             await self._set_state(found[0], "void", because="policy asks for something else now")
-        ticket = "ap_" + secrets.token_urlsafe(12)
-        await self.journal.commit(_asked_record(ticket, request, binding, requirements))
-        await self._insert(ticket, request, binding, requirements)
+        await self._insert(request, binding, requirements)
         return await self._open_ticket(binding)
 
     async def _open_ticket(self, binding: Binding) -> Ticket:
@@ -94,28 +106,33 @@ class Approvals:
     async def decide(
         self, principal: Principal, action: DecideApproval, *, channel: Channel
     ) -> Ticket:
-        """Approve or deny a ticket. Cedar has permitted the act; here it is whose ticket it is."""
+        """Approve or deny a ticket. Cedar has permitted the act; here it is whose ticket it is.
+
+        The ticket is locked first, so that only the decision that counts is in the journal.
+        """
         await self._expire()
-        ticket = await self.get(action.ticket)
-        meets = _require_decidable(ticket, principal)
-        await self.journal.commit(_decided_record(ticket, principal, action, channel))
         async with self._connection() as connection, connection.transaction():
+            ticket = await _locked(connection, action.ticket)
+            meets = require_decidable(ticket, principal)
+            await self.journal.commit(_decided_record(ticket, principal, action, channel))
             await self._record_decision(connection, ticket, principal, action, channel, meets)
             await _settle(connection, ticket.id)
-        return await self.get(ticket.id)
+        return await self.get(action.ticket)
 
     async def get(self, ticket: str) -> Ticket:
         """One ticket. Raises `Denied` (TICKET_UNKNOWN) where there is none."""
-        found = await self._find("WHERE t.id = $1", ticket)
+        found = await self._find("WHERE t.id = $1", ticket) if _ID.fullmatch(ticket) else []
         if not found:
             raise Denied(unknown_ticket(ticket))
         return found[0]
 
-    async def tickets(self, state: str | None = None) -> Sequence[Ticket]:
-        """The newest 200 tickets, or those in one state."""
+    async def tickets(self, principal: Principal, state: str | None = None) -> Sequence[Ticket]:
+        """The newest 200 tickets that concern this principal, or those in one state.
+
+        Filtered before they are counted: others' tickets push nobody's out of sight.
+        """
         await self._expire()
-        where = "WHERE $1::text IS NULL OR t.state = $1 ORDER BY t.asked_at DESC LIMIT 200"
-        return await self._find(where, state)
+        return await self._find(_CONCERNS, state, principal.id, sorted(principal.groups))
 
     async def latest(self, binding: Binding) -> Ticket | None:
         """The newest ticket for this very request, in whatever state."""
@@ -161,36 +178,42 @@ class Approvals:
         async with self.store.pool.acquire() as connection:
             connection.add_termination_listener(lambda _connection: gone.set())
             await connection.add_listener(CHANNEL, self._notices.heard)
-            await gone.wait()
+            try:
+                await gone.wait()
+            finally:
+                await connection.remove_listener(CHANNEL, self._notices.heard)
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+    async def _connection(self) -> AsyncIterator[_Connection]:
         try:
             async with self.store.pool.acquire(timeout=2.0) as connection:
                 yield connection
         except STORE_ERRORS as error:
             raise BackendUnavailable("the approval store can't be reached; try again") from error
 
-    async def _find(self, where: str, value: object) -> list[Ticket]:
+    async def _find(self, where: str, *values: object) -> list[Ticket]:
         async with self._connection() as connection:
-            rows = await connection.fetch(_SELECT + where, value)
+            rows = await connection.fetch(_SELECT + where, *values)
         return [_ticket(row) for row in rows]
 
     async def _insert(
         self,
-        ticket: str,
         request: AccessRequest,
         binding: Binding,
         requirements: tuple[RequireApproval, ...],
     ) -> None:
+        """Open the ticket, unless one is open. What is not in the journal is not there either."""
+        ticket = "ap_" + secrets.token_urlsafe(12)
         document = orjson.dumps(dict(binding.document)).decode()
         required = orjson.dumps([requirement_document(r) for r in requirements]).decode()
-        async with self._connection() as connection:
-            await connection.execute(
+        async with self._connection() as connection, connection.transaction():
+            await self._leave_room(connection, request)
+            opened = await connection.fetchval(
                 "INSERT INTO tickets (id, principal, principal_name, agent, target, binding,"
                 " document, requirements, expires_at)"
                 " VALUES ($1,$2,$3,$4,$5,$6,$7,$8, clock_timestamp() + $9)"
-                " ON CONFLICT (binding) WHERE state IN ('pending', 'approved') DO NOTHING",
+                " ON CONFLICT (binding) WHERE state IN ('pending', 'approved') DO NOTHING"
+                " RETURNING id",
                 ticket,
                 request.principal.id,
                 request.principal.name,
@@ -201,23 +224,32 @@ class Approvals:
                 required,
                 self.expire_after,
             )
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ticket)
+            if opened is not None:
+                await self.journal.commit(_asked_record(ticket, request, binding, requirements))
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ticket)
+
+    async def _leave_room(self, connection: _Connection, request: AccessRequest) -> None:
+        """Refuse one more than `MOST_PENDING`: approvers must be able to read what they decide."""
+        who = request.principal.id
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", who)
+        waiting = await connection.fetchval(
+            "SELECT count(*) FROM tickets WHERE principal = $1 AND state = 'pending'", who
+        )
+        if waiting >= MOST_PENDING:
+            refusal = too_many(waiting)
+            document = refused_call(request.principal, "approval", refusal).document
+            await self.journal.commit(Record(request.session, "decision", document))
+            raise Denied(refusal)
 
     async def _record_decision(
         self,
-        connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+        connection: _Connection,
         ticket: Ticket,
         principal: Principal,
         action: DecideApproval,
         channel: Channel,
         meets: tuple[RequireApproval, ...],
     ) -> None:
-        locked = await connection.fetchval(
-            "SELECT state FROM tickets WHERE id = $1 AND expires_at > clock_timestamp() FOR UPDATE",
-            ticket.id,
-        )
-        if locked != "pending":
-            raise Denied(_already(ticket.id, locked or "expired"))
         policies = [r.policy for r in meets] if action.approve else []
         await connection.execute(
             "INSERT INTO ticket_decisions"
@@ -253,53 +285,19 @@ class Approvals:
 
     async def _expire(self) -> None:
         """Close what has run out, by the store's clock."""
-        async with self._connection() as connection:
+        async with self._connection() as connection, connection.transaction():
             gone = await connection.fetch(
-                "UPDATE tickets SET state = 'expired'"
+                "UPDATE tickets SET state = 'expired' WHERE id IN (SELECT id FROM tickets"
                 " WHERE state IN ('pending', 'approved') AND expires_at <= clock_timestamp()"
+                " FOR UPDATE SKIP LOCKED)"
                 " RETURNING id, document->>'session' AS session"
             )
-        if gone:
-            await self.journal.commit(
-                *(Record(r["session"] or "", "approval_expired", {"ticket": r["id"]}) for r in gone)
-            )
+            if gone:
+                await self.journal.commit(*map(_expired_record, gone))
 
 
-def unknown_ticket(ticket: str) -> Refusal:
-    return Refusal(
-        code="TICKET_UNKNOWN",
-        reason=f"There is no ticket {ticket[:64]!r} that you may see.",
-        next_step="Check the id; repeat the call that asked for approval to get its ticket again.",
-    )
-
-
-def _require_decidable(ticket: Ticket, principal: Principal) -> tuple[RequireApproval, ...]:
-    if ticket.state != "pending":
-        raise Denied(_already(ticket.id, ticket.state))
-    meets = ticket.decidable_by(principal)
-    if meets:
-        return meets
-    own = principal.id == ticket.principal
-    groups = sorted({g for r in ticket.open_requirements for g in r.groups})
-    raise Denied(
-        Refusal(
-            code="APPROVAL_NOT_YOURS",
-            policy=ticket.open_requirements[0].policy if ticket.open_requirements else "built-in",
-            reason="Nobody approves their own request."
-            if own
-            else "You are in none of the groups that may decide on this request.",
-            subject=ticket.id,
-            next_step=f"Ask somebody in {', '.join(groups) or 'the approving groups'} to decide.",
-        )
-    )
-
-
-def _already(ticket: str, state: str) -> Refusal:
-    return Refusal(
-        code="TICKET_CLOSED",
-        reason=f"Ticket {ticket} is {state} already; nothing was changed.",
-        next_step="If the request is still wanted, its requester repeats the call.",
-    )
+def _expired_record(row: asyncpg.Record) -> Record:
+    return Record(row["session"] or "", "approval_expired", {"ticket": row["id"]})
 
 
 def _asked(requirements: tuple[RequireApproval, ...]) -> frozenset[RequireApproval]:
@@ -337,9 +335,20 @@ def _decided_record(
     return Record(ticket.session, "approval_decided", document)
 
 
-async def _settle(
-    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], ticket: str
-) -> None:
+async def _locked(connection: _Connection, ticket: str) -> Ticket:
+    """The ticket as nobody else changes it now. Raises `Denied` (TICKET_UNKNOWN, TICKET_CLOSED)."""
+    current = await connection.fetchval(
+        "SELECT expires_at > clock_timestamp() FROM tickets WHERE id = $1 FOR UPDATE", ticket
+    )
+    if current is None:
+        raise Denied(unknown_ticket(ticket))
+    if not current:
+        raise Denied(already_closed(ticket, "expired"))
+    rows = await connection.fetch(_SELECT + "WHERE t.id = $1", ticket)
+    return _ticket(rows[0])
+
+
+async def _settle(connection: _Connection, ticket: str) -> None:
     """One denial denies; then everybody who waits is told."""
     await connection.execute(
         "UPDATE tickets SET state = 'denied' WHERE id = $1 AND state = 'pending' AND EXISTS"

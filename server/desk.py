@@ -23,9 +23,10 @@ from policies.model import (
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 from recordings.events import Results
 from server import records
-from server.approvals import Approvals, unknown_ticket
+from server.approvals import Approvals
 from server.backends import Backend
 from server.gate import Gate, Session
+from server.ticket_refusals import unknown_ticket
 from server.tickets import Ticket
 from tools.gateway import TargetView, TicketView
 
@@ -107,12 +108,12 @@ class Desk:
 
     async def reviewable(self, principal: Principal) -> Sequence[TicketView]:
         """Pending tickets that this principal may decide, oldest first."""
-        pending = await self.approvals.tickets("pending")
+        pending = await self.approvals.tickets(principal, "pending")
         return [view(t) for t in reversed(pending) if self._decidable(principal, t)]
 
     async def seen_by(self, principal: Principal, state: str | None) -> Sequence[TicketView]:
         """The newest tickets that are one's own or that one may decide, or might have."""
-        tickets = await self.approvals.tickets(state)
+        tickets = await self.approvals.tickets(principal, state)
         return [view(t) for t in tickets if self._sees(principal, t)]
 
     async def decide(
@@ -120,17 +121,28 @@ class Desk:
     ) -> TicketView:
         """Record the principal's decision; the ticket as it is then. Raises `Denied`."""
         found = await self._visible(principal, ticket)
-        action = DecideApproval(ticket, approve, comment[:2000])
+        action = DecideApproval(ticket, approve, _storable(comment[:2000]))
         own = found.principal == principal.id and found.self_confirmation
         if not own:
             await self.gate.authorize(principal, action, channel=channel, target=found.target)
-        return view(await self.approvals.decide(principal, action, channel=channel))
+        async with self._recording_refusals(principal):
+            return view(await self.approvals.decide(principal, action, channel=channel))
 
     async def _visible(self, principal: Principal, ticket: str) -> Ticket:
-        found = await self.approvals.get(ticket)
-        if not self._sees(principal, found):
-            raise Denied(unknown_ticket(ticket))
-        return found
+        async with self._recording_refusals(principal):
+            found = await self.approvals.get(ticket)
+            if not self._sees(principal, found):
+                raise Denied(unknown_ticket(ticket))
+            return found
+
+    @asynccontextmanager
+    async def _recording_refusals(self, principal: Principal) -> AsyncIterator[None]:
+        """What a ticket refuses is recorded here; what policy refuses, by the gate."""
+        try:
+            yield
+        except Denied as denied:
+            await self.refused(principal, "approval", denied.refusal)
+            raise
 
     def _sees(self, principal: Principal, ticket: Ticket) -> bool:
         if principal.id == ticket.principal:
@@ -197,6 +209,11 @@ class Desk:
                 facts=facts,
             )
         )
+
+
+def _storable(text: str) -> str:
+    """The text without what PostgreSQL keeps in no text: NUL, and half characters."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def view(ticket: Ticket) -> TicketView:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -52,5 +53,7 @@ class Disconnects:
         token = _departure.set(departure)
         try:
             await self.app(scope, watched, send)
+        except ClientDisconnect:
+            pass  # it left before its request was whole: nothing was asked, nobody is to be told
         finally:
             _departure.reset(token)

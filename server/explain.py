@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -97,7 +98,7 @@ class Explainer:
                 "action": question.action,
                 "resource": question.resource,
                 "allowed": question.allowed,
-                "policies": [{"id": p, "location": location(p)} for p in question.policies],
+                "policies": [{"id": p, "location": Path(location(p)).name} for p in question.policies],
             }
             for question in decision.questions
         ]

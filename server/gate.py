@@ -381,12 +381,19 @@ class NativeSession(Session):
                 to_commit.append(records.intent(request, decision, ordinal=ordinal))
                 admitted.append(Grant(request, decision, _ONLY_THE_GATE))
             elif decision.effect is Effect.PERMIT:
-                admitted.append(await self.admit(action))
+                admitted.append(await self._asked(action))
             else:
                 to_commit.append(records.decided(request, decision))
                 admitted.append(_substitute(decision.refusal or unmet(decision)))
         await self.gate.journal.commit(*to_commit)
         return admitted
+
+    async def _asked(self, action: Action) -> Grant | Substitute | Pending:
+        """What needs approval: granted if it has one, else its ticket, or why there is none."""
+        try:
+            return await self.admit(action)
+        except Denied as denied:  # recorded by who denied it
+            return _substitute(denied.refusal)
 
     async def refuse(self, refusal: Refusal) -> Substitute:
         """Record a message that the door can't make a request of; what to send in its place."""

@@ -130,9 +130,11 @@ def http_app(
     identified = AuthenticationMiddleware(
         AuthContextMiddleware(door), backend=BearerAuthBackend(TokenVerifier(verifier))
     )
-    return Starlette(
+    app = Starlette(
         routes=[Route("/mcp", endpoint=identified), *metadata, *routes], lifespan=lifespan
     )
+    app.router.redirect_slashes = False  # it would send callers to whatever Host they named
+    return app
 
 
 def _security(settings: McpSettings) -> TransportSecuritySettings:

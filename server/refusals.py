@@ -7,6 +7,7 @@ from typing import Final
 
 from policies.errors import Refusal
 from policies.model import AccessRequest, Decision, Effect, LimitRows, SqlStatement
+from recordings.text import escaped
 from server.tickets import Ticket
 
 
@@ -15,7 +16,8 @@ def not_approved(ticket: Ticket) -> Refusal:
     said = next((d for d in ticket.decisions if not d.approve), None)
     reason = f"The request was not approved: ticket {ticket.id} is {ticket.state}."
     if said is not None:
-        reason = f"{said.name} denied the request" + (f": {said.comment}" if said.comment else ".")
+        words = f": {escaped(said.comment)}" if said.comment else "."
+        reason = f"{escaped(said.name)} denied the request{words}"
     return Refusal(
         code="APPROVAL_DENIED" if said else "APPROVAL_EXPIRED",
         policy=ticket.requirements[0].policy,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
+from recordings.text import SHAPELESS
+
 _MARKER_BYTES: Final = 12  # 96 bits: data that was stored before can't hold it
 
 
 def visible(text: str) -> str:
     """The text with every character that has no shape of its own written as `\\u{hex}`.
 
-    Controls, bidirectional and zero-width characters, tabs and odd spaces are escaped; a
-    backslash is only where it would be read as such an escape. Line feeds are escaped too.
+    Controls, bidirectional and zero-width characters, fillers, tabs and odd spaces are escaped;
+    so are strokes that are laid over other characters. A backslash is only where it would be
+    read as such an escape. Line feeds are escaped too.
     """
     return "".join(map(_shown, text.replace("\\u{", "\\u{5c}u{")))
 
@@ -34,4 +37,5 @@ def fenced(text: str) -> str:
 
 
 def _shown(character: str) -> str:
-    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
+    shown = character.isprintable() and not SHAPELESS.match(character)
+    return character if shown else f"\\u{{{ord(character):x}}}"

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 
 from policies.model import Channel
 from tools.escaping import fenced, visible
-from tools.gateway import Reviews, TicketView
+from tools.gateway import Gateway, Reviews, TicketView
 from tools.tickets import MAX_SHOWN, full_text, state_sentence
 from tools.tool import (
     Answer,
@@ -39,6 +39,9 @@ FORM: Final[Mapping[str, JsonValue]] = {
     },
     "required": ["decision"],
 }
+
+MOST_LISTED: Final = 20
+"""Tickets in one answer, oldest first: a flood must not drown the reviewer's client."""
 
 _COMMAND: Final = "ostiary approvals approve|deny ID"
 
@@ -72,9 +75,10 @@ class ReviewApprovalsOutput(Output):
 def prepare(raw: Mapping[str, JsonValue], call: Call) -> Inquiry:
     arguments = parse(ReviewApprovalsArguments, raw)
 
-    async def answer(gateway: Reviews) -> Answer | Problem | Ask:
+    async def answer(gateway: Gateway) -> Answer | Problem | Ask:
         waiting = await _waiting(gateway, call, arguments.approval_id)
         if not waiting and arguments.approval_id:
+            await gateway.ticket(call.principal, arguments.approval_id)  # refuses, and records it
             return _UNKNOWN
         asked = _form(waiting[0]) if waiting and call.can_ask else None
         return asked or _listing("", waiting)
@@ -117,6 +121,9 @@ async def _decide(gateway: Reviews, call: Call, ticket: str, reply: Reply) -> st
 
 def _listing(decided: str, waiting: Sequence[TicketView]) -> Answer:
     step = f"To decide, run: {_COMMAND}" if waiting else "Nothing else waits for you."
+    if len(waiting) > MOST_LISTED:
+        step += f" {len(waiting) - MOST_LISTED} more wait: ostiary approvals list."
+    waiting = waiting[:MOST_LISTED]
     shown = [fenced(_shown(view)) for view in waiting]
     text = "\n\n".join([part for part in (decided, *shown, step) if part])
     outputs = [_output(view) for view in waiting]
@@ -124,7 +131,10 @@ def _listing(decided: str, waiting: Sequence[TicketView]) -> Answer:
 
 
 def _shown(ticket: TicketView) -> str:
-    text = full_text(ticket)
+    return _cut(full_text(ticket), ticket)
+
+
+def _cut(text: str, ticket: TicketView) -> str:
     if len(text) <= MAX_SHOWN:
         return text
     return f"{text[:MAX_SHOWN]}\n[cut: read all of it with ostiary approvals show {ticket.id}]"
@@ -136,7 +146,7 @@ def _output(ticket: TicketView) -> WaitingTicket:
         requester=visible(ticket.requester),
         agent=visible(ticket.agent),
         target=ticket.target,
-        text=_lines(ticket.text)[:MAX_SHOWN],
+        text=_cut(_lines(ticket.text), ticket),
         parameters=[None if p is None else visible(p) for p in ticket.parameters],
         facts=[visible(fact) for fact in ticket.facts],
         policies=list(ticket.policies),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import FailFast, Field, JsonValue
 
 from policies.model import Parameter, SqlStatement
 from recordings.events import Columns, Done, Event, Failed, Native, Pending, Rows
@@ -28,16 +28,24 @@ from tools.tool import (
 )
 
 MAX_ROWS: Final = 1000
+MAX_PARAMS: Final = 65535
+"""A Bind message counts them in 16 bits (PostgreSQL, Frontend/Backend Protocol)."""
 
 Scalar = str | int | float | bool | None
 
 
 class RunSqlArguments(Arguments):
+    judged: ClassVar[frozenset[str]] = frozenset({"sql"})
+
     target: Annotated[str, Field(description="Name from list_targets, e.g. shop")]
     sql: Annotated[
         str, Field(description="One statement, e.g. SELECT id FROM orders WHERE total > $1")
     ]
-    params: Annotated[list[Scalar], Field(description="Values of $1, $2, e.g. [100]")] = []
+    params: Annotated[
+        list[Scalar],
+        FailFast(),
+        Field(max_length=MAX_PARAMS, description="Values of $1, $2, e.g. [100]"),
+    ] = []
     max_rows: Annotated[
         int, Field(ge=1, le=MAX_ROWS, description="Rows to return at most, e.g. 20")
     ] = 100

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from tools.escaping import visible
+
+MOST_NAMED: Final = 20
+"""Wrong arguments in one answer: who sends thousands is answered, and recorded, in few bytes."""
 
 
 def compact_schema(model: type[BaseModel]) -> dict[str, JsonValue]:
@@ -58,7 +62,9 @@ def wrong_arguments(error: ValidationError) -> str:
     by_place: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_input=False, include_url=False, include_context=False):
         by_place.setdefault(_place(detail["loc"]), []).append(detail)
-    return "; ".join(f"{place}: {_wording(details)}" for place, details in by_place.items())
+    words = [f"{place}: {_wording(details)}" for place, details in by_place.items()]
+    more = [f"and {len(words) - MOST_NAMED} more"] if len(words) > MOST_NAMED else []
+    return "; ".join(words[:MOST_NAMED] + more)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

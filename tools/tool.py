@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -16,7 +16,7 @@ from recordings.events import Event
 from tools.cursor import Cursors
 from tools.escaping import visible
 from tools.gateway import Gateway
-from tools.schema import wrong_arguments
+from tools.schema import MOST_NAMED, wrong_arguments
 
 
 class Arguments(BaseModel):
@@ -24,11 +24,17 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
+    judged: ClassVar[frozenset[str]] = frozenset()
+    """Arguments whose text is the gate's to judge, NUL included."""
+
 
 class Output(BaseModel):
     """A tool's structured content."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+
+MOST_ARGUMENTS: Final = 32
 
 
 class Audience(Enum):
@@ -173,21 +179,37 @@ A = TypeVar("A", bound=Arguments)
 
 def parse(model: type[A], raw: Mapping[str, JsonValue]) -> A:
     """The arguments as their model. Raises `Denied`, naming each wrong argument, never a value."""
-    if broken := [visible(name)[:64] for name, value in raw.items() if not _encodable(value)]:
-        raise _invalid("; ".join(f"{name}: holds half a character" for name in broken))
+    if len(raw) > MOST_ARGUMENTS:  # before each is looked at: thousands would hold up everybody
+        raise _invalid(f"{len(raw)} arguments; no tool has more than {MOST_ARGUMENTS}")
+    faults = [(visible(name)[:64], _fault(model, name, value)) for name, value in raw.items()]
+    if broken := [f"{name}: {fault}" for name, fault in faults if fault]:
+        raise _invalid("; ".join(broken[:MOST_NAMED]))
     try:
         return model.model_validate(dict(raw))
     except ValidationError as error:
         raise _invalid(wrong_arguments(error)) from None
 
 
-def _encodable(value: JsonValue) -> bool:
-    """JSON can spell lone surrogates, which are no text in any encoding."""
+def _fault(model: type[Arguments], name: str, value: JsonValue) -> str:
+    """JSON can spell lone surrogates, which are no text in any encoding, and NUL, no text here."""
+    text = json.dumps(value, ensure_ascii=False)
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return "holds half a character"
+    if name not in model.judged and "\\u0000" in text and _holds_nul(value):
+        return "holds a NUL character"
+    return ""
+
+
+def _holds_nul(value: JsonValue) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case list():
+            return any(map(_holds_nul, value))
+        case _:
+            return False  # no argument is an object
 
 
 def _invalid(reason: str) -> Denied:
