@@ -92,16 +92,20 @@ class Explainer:
         return self.gate.decide(request)
 
     def _questions(self, decision: Decision) -> list[Json]:
-        location = self.gate.decision_point.location
+        place = self._place
         return [
             {
                 "action": question.action,
                 "resource": question.resource,
                 "allowed": question.allowed,
-                "policies": [{"id": p, "location": Path(location(p)).name} for p in question.policies],
+                "policies": [{"id": p, "location": place(p)} for p in question.policies],
             }
             for question in decision.questions
         ]
+
+    def _place(self, policy: str) -> str:
+        """File and line without the directory, which is nobody's business but the gateway's."""
+        return Path(self.gate.decision_point.location(policy)).name
 
 
 def _principal(document: Mapping[str, object]) -> Principal:
