@@ -54,6 +54,11 @@ def principal_of(claims: Mapping[str, Json], settings: IssuerSettings, *, now: f
     )
 
 
+def expiry_of(claims: Mapping[str, Json]) -> float:
+    """When the token ends, in seconds since 1970, without the leeway for clocks."""
+    return _seconds(claims, "exp")
+
+
 def _check_times(claims: Mapping[str, Json], now: float) -> None:
     if _seconds(claims, "exp") <= now - LEEWAY:
         raise ClaimRefused("exp: expired")

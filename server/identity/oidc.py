@@ -5,17 +5,20 @@ Keys are in `jwks`, claims in `claims`; what a token may do is not decided here.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import httpx2
 from jwt import PyJWS, PyJWTError
 
 from policies.errors import ConfigError, Unauthenticated
 from policies.model import Principal
-from server.identity.claims import ClaimRefused, IssuerSettings, principal_of
+from server.identity.claims import ClaimRefused, IssuerSettings, expiry_of, principal_of
 from server.identity.fetch import FetchFailed, check_url
 from server.identity.jose import Malformed, Unverified, take_apart
 from server.identity.jwks import KeyCache, KeyUnavailable
@@ -25,9 +28,27 @@ __all__ = ["IssuerSettings", "Verifier"]
 
 _log = logging.getLogger(__name__)
 
+REMEMBER = 60.0
+"""Seconds that a verified token is believed without looking at it again."""
+
+REMEMBERED = 4096
+"""Tokens, kept as digests."""
+
 REFUSAL = "the token is not valid here: sign in again"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token that was verified: believed until a moment of the clock, and until it expires."""
+
+    principal: Principal
+    until: float
+    expiry: float
+
+    def holds(self, clock: float, now: float) -> bool:
+        return clock < self.until and now < self.expiry
 
 
 class Verifier:
@@ -45,6 +66,8 @@ class Verifier:
         _check_settings(issuers)
         self._now = now
         self._jws = PyJWS(algorithms=sorted(ALGORITHMS))
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._clock = clock
         self._issuers = {settings.issuer: settings for settings in issuers}
         self._keys = {
             settings.issuer: KeyCache(settings.issuer, http=http, clock=clock)
@@ -52,16 +75,36 @@ class Verifier:
         }
 
     async def verify(self, token: str) -> Principal:
-        """Who presents this token; raises `Unauthenticated`, which says nothing of the cause."""
+        """Who presents this token; raises `Unauthenticated`, which says nothing of the cause.
+
+        A token that was verified is believed for `REMEMBER` seconds, and never past its expiry:
+        that is how long a key that its issuer took back still counts.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is not None and known.holds(self._clock(), self._now()):
+            return known.principal
         try:
-            unverified = take_apart(token)
-            settings = self._settings(unverified)
-            await self._check_signature(unverified, settings)
-            return principal_of(unverified.claims, settings, now=self._now())
+            principal, expiry = await self._verified(token)
         except (Malformed, KeyUnavailable, PyJWTError, ClaimRefused) as error:
             # Our own words and the library's; neither quotes the token.
             _log.info("token refused: %s: %s", type(error).__name__, error)
+            self._known.pop(digest, None)
             raise Unauthenticated(REFUSAL) from None
+        self._remember(digest, _Known(principal, self._clock() + REMEMBER, expiry))
+        return principal
+
+    async def _verified(self, token: str) -> tuple[Principal, float]:
+        unverified = take_apart(token)
+        settings = self._settings(unverified)
+        await self._check_signature(unverified, settings)
+        principal = principal_of(unverified.claims, settings, now=self._now())
+        return principal, expiry_of(unverified.claims)
+
+    def _remember(self, digest: bytes, known: _Known) -> None:
+        self._known[digest] = known
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
     async def aclose(self) -> None:
         """Stop what is under way in the background."""

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import HMACAlgorithm
 
 from policies.errors import ConfigError, Unauthenticated
+from server.identity.claims import LEEWAY
 from server.identity.fetch import open_http
 from server.identity.jwks import FRESH, MAX_AGE, REFETCH_EVERY
-from server.identity.oidc import IssuerSettings, Verifier
+from server.identity.oidc import REMEMBER, IssuerSettings, Verifier
 from server.identity.strict import write_base64url
 from tests.server.identity.conftest import Clock
 from tests.server.identity.issuer import (
@@ -439,6 +440,7 @@ async def test_a_rotated_key_is_found_by_its_new_id(
     issuer.jwks = [public_jwk(issuer.key, kid="k2")]
     clock.seconds += REFETCH_EVERY
     assert (await verifier.verify(issuer.token())).id == "corp:rita"
+    clock.seconds += REMEMBER
     with pytest.raises(Unauthenticated):
         await verifier.verify(old)
 
@@ -454,9 +456,10 @@ async def test_keys_that_are_no_longer_fresh_are_fetched_while_requests_go_on(
     assert (await verifier.verify(old)).id == "corp:rita"
     async with asyncio.timeout(10):
         await verifier.verify(issuer.token())
+    assert issuer.asked["jwks"] == 2
+    clock.seconds += REMEMBER
     with pytest.raises(Unauthenticated):
         await verifier.verify(old)
-    assert issuer.asked["jwks"] == 2
 
 
 async def test_a_removed_key_is_refused_after_the_bound(
@@ -476,9 +479,40 @@ async def test_keys_serve_on_while_the_provider_is_down_and_not_past_the_bound(
     issuer.status = 503
     clock.seconds += MAX_AGE
     assert (await verifier.verify(issuer.token())).id == "corp:rita"
-    clock.seconds += 1
+    clock.seconds += REMEMBER
     with pytest.raises(Unauthenticated):
         await verifier.verify(issuer.token())
+
+
+async def test_a_verified_token_is_believed_for_a_minute_and_no_longer(
+    issuer: Issuer, verifier: Verifier, clock: Clock
+) -> None:
+    token = issuer.token()
+    await verifier.verify(token)
+    issuer.key, issuer.kid = rsa_key(), "k2"
+    issuer.jwks = [public_jwk(issuer.key, kid="k2")]
+    clock.seconds += MAX_AGE + 1 - REMEMBER
+    other = issuer.token(sub="other")
+    await verifier.verify(other)
+    clock.seconds += REMEMBER - 1
+    assert (await verifier.verify(other)).id == "corp:other"
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(token)
+
+
+async def test_a_token_is_never_believed_past_its_expiry(
+    issuer: Issuer, clock: Clock, tls: ssl.SSLContext
+) -> None:
+    now = Clock(NOW)
+    async with open_http(tls) as http:
+        verifier = Verifier([issuer.settings()], http=http, clock=clock, now=now)
+        token = issuer.token(exp=NOW + 10)
+        await verifier.verify(token)
+        now.seconds += 9
+        await verifier.verify(token)
+        now.seconds += LEEWAY + 1
+        with pytest.raises(Unauthenticated):
+            await verifier.verify(token)
 
 
 async def test_a_provider_that_is_down_at_the_start_refuses_and_recovers(
