@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -40,6 +41,7 @@ from server.credentials import Credentials, Login, Role
 from server.desk import Desk
 from server.explain import Explainer
 from server.gate import Gate
+from server.http_server import HttpServer
 from server.identity.fetch import open_http
 from server.identity.oidc import IssuerSettings, Verifier
 from server.keys import KeyRing, Purpose
@@ -138,6 +140,8 @@ async def stdio(path: Path) -> None:
         raise ConfigError("OSTIARY_TOKEN is not set: put your token there, see `ostiary login`")
     async with running(load(path)) as gateway:
         await serve_stdio(gateway.desk, gateway.verifier, gateway.mcp_settings, token=token)
+        # A client that closed the pipe soon sends SIGTERM; the recording is closed all the same.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 async def _serve_http(gateway: Running) -> None:
@@ -160,7 +164,7 @@ async def _serve_http(gateway: Running) -> None:
     )
     gc.collect()
     gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
-    await uvicorn.Server(uvicorn_settings).serve()
+    await HttpServer(uvicorn_settings).serve()
 
 
 def _api(gateway: Running) -> Api:
@@ -273,14 +277,24 @@ async def _verifier(
 
 @asynccontextmanager
 async def _background(gate: Gate, policies: PolicyFiles) -> AsyncIterator[None]:
-    """What goes on beside the calls: closing dead sessions, and taking new policies in."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_reap(gate.journal)), group.create_task(policies.watch(gate))]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    """What goes on beside the calls: closing dead sessions, and taking new policies in.
+
+    What ends the gateway comes out as it is: the command line has words for it, and none for a
+    group.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            works = _reap(gate.journal), policies.watch(gate)
+            tasks = [group.create_task(work) for work in works]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as raised:
+        if len(raised.exceptions) > 1:
+            raise
+        raise raised.exceptions[0] from None
 
 
 async def _reap(journal: Journal) -> None:

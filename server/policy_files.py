@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from policies.cedar import STARTER, CedarDecisionPoint, load
+from policies.cedar import STARTER, load
 from policies.errors import BackendUnavailable, ConfigError
+from policies.memory import RememberingDecisionPoint
+from policies.model import DecisionPoint
 from recordings.journal import Journal, Record
 from server.backends import Backend
 from server.config import Configuration
@@ -22,7 +24,7 @@ from server.gate import Gate
 
 _log = logging.getLogger(__name__)
 
-LOOK_EVERY: Final = 2.0  # seconds
+LOOK_EVERY: Final = 1.0  # seconds
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -42,7 +44,7 @@ class PolicyFiles:
         labels = frozenset[str]().union(*(b.labels for b in backends.values()))
         return cls(Path(directory), frozenset(backends), labels)
 
-    async def first(self, journal: Journal) -> CedarDecisionPoint:
+    async def first(self, journal: Journal) -> DecisionPoint:
         """The set that the gateway starts with. Raises `ConfigError`, with file and policy id."""
         self.seen = self._stamp()
         point = self._load()
@@ -50,15 +52,20 @@ class PolicyFiles:
         return point
 
     async def watch(self, gate: Gate) -> None:
-        """Take a changed set in as a whole; one that does not load is said and recorded."""
+        """Take a changed set in as a whole; one that does not load is said and recorded.
+
+        Only once it has stood still from one look to the next: a set whose files are being copied
+        may load before its gates are there.
+        """
+        looked = self.seen
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            stamp = self._stamp()
-            if stamp == self.seen:
+            before, looked = looked, self._stamp()
+            if looked == self.seen or looked != before:
                 continue
             with suppress(BackendUnavailable):
                 await self._take_in(gate)
-                self.seen = stamp
+                self.seen = looked
 
     async def _take_in(self, gate: Gate) -> None:
         try:
@@ -71,14 +78,22 @@ class PolicyFiles:
         gate.decision_point = point
         _log.warning("policies taken in: version %s", point.version)
 
-    def _load(self) -> CedarDecisionPoint:
-        return load(self.directory, targets=self.targets, labels=self.labels)
+    def _load(self) -> DecisionPoint:
+        point = load(self.directory, targets=self.targets, labels=self.labels)
+        return RememberingDecisionPoint(point)
 
     def _stamp(self) -> Stamp:
         """What tells that a file changed: name, time and size."""
-        files = sorted(self.directory.glob("*.cedar"))
-        return tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+        return tuple(map(_stamped, sorted(self.directory.glob("*.cedar"))))
 
 
-def _loaded(point: CedarDecisionPoint) -> Record:
+def _stamped(file: Path) -> tuple[str, int, int]:
+    try:
+        found = file.stat()
+    except OSError:  # removed since it was listed, for instance
+        return file.name, 0, 0
+    return file.name, found.st_mtime_ns, found.st_size
+
+
+def _loaded(point: DecisionPoint) -> Record:
     return Record("", "policy_loaded", {"version": point.version})

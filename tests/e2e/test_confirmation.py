@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -14,8 +13,7 @@ import pytest
 from tests.e2e.policy_sets import with_self_confirmation
 from tests.e2e.test_endings import call_body
 from tests.e2e.test_main_job import MODES, refusal, run_sql, words
-from tests.e2e.world import World, build, tear_down
-from tests.fixtures.postgres import PostgresServer
+from tests.e2e.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -23,18 +21,13 @@ CHANGED = "SELECT count(*) FROM orders WHERE status = $1"
 
 
 @pytest.fixture(scope="module")
-def world(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(module_worlds: Callable[..., World]) -> World:
     """UPDATEs are confirmed by the requester, INSERTs are approved by a DBA."""
-    made = build(tmp_path_factory.mktemp("world"), postgres, secrets.token_hex(4))
-    made.settings = {
-        "policies": str(with_self_confirmation(made.directory / "policies")),
-        "approvals": {"expire_after": "15m", "hold": "1s"},
-    }
-    try:
-        made.start()
-        yield made
-    finally:
-        tear_down(made)
+    made = module_worlds(approvals={"expire_after": "15m", "hold": "200ms"})
+    policies = with_self_confirmation(made.directory / "policies")
+    made.settings = {**made.settings, "policies": str(policies)}
+    made.start()
+    return made
 
 
 class Form:
@@ -42,7 +35,7 @@ class Form:
 
     def __init__(self, action: Any, **content: str) -> None:
         self.shown: list[str] = []
-        self._answer = t.ElicitResult(action=action, content=content or None)
+        self._answer = t.ElicitResult(action=action, content=dict(content) or None)
 
     async def __call__(self, _context: object, params: Any) -> t.ElicitResult:
         self.shown.append(params.message)
@@ -122,7 +115,9 @@ async def post(
 ) -> tuple[httpx2.Response, dict[str, Any]]:
     """A modern call by hand, of a client that declares forms; `answered` goes beside its name."""
     body, headers = call_body("modern", sql)
-    capabilities = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
+    capabilities: dict[str, Any] = {
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}
+    }
     body["params"]["_meta"] |= capabilities
     body["params"] |= answered
     headers["Authorization"] = f"Bearer {world.token(account)}"

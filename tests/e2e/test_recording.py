@@ -16,12 +16,6 @@ from tests.e2e.world import BACKEND_PASSWORD, World
 pytestmark = pytest.mark.anyio
 
 
-async def last_session(world: World) -> str:
-    listed = world.cli("victor", "sessions", "list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    return str(json.loads(listed.stdout.splitlines()[0])["id"])
-
-
 async def test_a_call_is_recorded_from_intent_to_outcome_as_it_was_delivered(world: World) -> None:
     async with world.mcp("rita") as client:
         result = await run_sql(client, "SELECT id, email FROM customers WHERE id = 1")

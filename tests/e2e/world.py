@@ -33,7 +33,7 @@ from server.identity.demo import DemoProvider
 from server.identity.demo_routes import DemoRoutes
 from server.keys import KeyRing
 from tests.e2e.certificates import Certificates
-from tests.fixtures.postgres import PostgresServer
+from tests.fixtures.postgres import PostgresServer, execute
 
 READY_WITHIN: Final = 30.0
 BACKEND_PASSWORD: Final = "canary-backend-password-7f3a"
@@ -86,6 +86,7 @@ class World:
     listener: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     tls: Certificates | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -159,9 +160,8 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the gateway's process has in its environment: the secrets of its configuration."""
-        secrets = {"E2E_BACKEND_PASSWORD": BACKEND_PASSWORD, "E2E_STORE_URL": self.store_dsn}
-        return {**os.environ, **secrets}
+        """The gateway's, with the secrets that its configuration refers to."""
+        return {**os.environ, **self.variables}
 
     def configure(self) -> Path:
         """Write the configuration file."""
@@ -222,6 +222,10 @@ class World:
             yield connection
         finally:
             await connection.close()
+
+    def direct_execute(self, script: str) -> None:
+        """Run a script on the target, as its superuser, before any test's loop is there."""
+        apart(execute(self.direct_dsn, script))
 
     @asynccontextmanager
     async def journal(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
@@ -303,16 +307,21 @@ def build(
     provider = ProviderThread(directory, f"{place(port, tls)}/mcp")
     provider.start()
     KeyRing.create(directory / "keys.json")
+    store = f"store_{name}"
     return World(
         directory=directory,
         postgres=postgres,
         database=f"shop_{name}",
-        store=f"store_{name}",
+        store=store,
         provider=provider,
         port=port,
         listener=free_port(),
         settings=settings,
         tls=tls,
+        variables={
+            "E2E_BACKEND_PASSWORD": BACKEND_PASSWORD,
+            "E2E_STORE_URL": postgres.dsn(store),
+        },
     )
 
 
