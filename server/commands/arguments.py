@@ -20,7 +20,7 @@ use one:           ostiary login --gateway https://ostiary.example.com
 review requests:   ostiary approvals watch
                    ostiary approvals approve ap_… --comment 'checked with Ada'
 read back:         ostiary sessions list
-                   ostiary sessions replay se_…
+                   ostiary sessions replay 44243d9eb40cd66d9d950d41
 """
 
 _EXIT: Final = """\
