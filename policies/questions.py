@@ -154,6 +154,7 @@ def _sql_context(facts: SqlFacts, use: TableUse | None) -> Mapping[str, Any]:
         "labels": sorted(use.labels) if use else [],
         "labels_read": sorted(facts.labels_read),
         "labels_copied": sorted(facts.labels_copied),
+        "labels_compared": sorted(facts.labels_compared),
         "has_where": facts.has_where,
         "read_only": facts.read_only,
     }

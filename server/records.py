@@ -153,6 +153,7 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
         "has_where": facts.has_where,
         "labels_read": sorted(facts.labels_read),
         "labels_copied": sorted(facts.labels_copied),
+        "labels_compared": sorted(facts.labels_compared),
         "opaque": facts.opaque.code if facts.opaque else None,
     }
 

@@ -10,19 +10,24 @@ from policies.sql.facts import TableName
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: attribute number, type name as `format_type` prints it, and its labels."""
+    """A column: attribute number, type name as `format_type` prints it, and its labels.
+
+    `user_code`: a cast of its type, which the server may put in unasked, calls a user's function.
+    """
 
     name: str
     number: int
     type: str
     labels: frozenset[str] = frozenset()
+    user_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation. `kind` is pg_class.relkind: r, v, m, p, f, S ...
 
-    `user_code`: depends on a function that is not built in (views), or has triggers or rules.
+    `user_code`: has triggers or rules, or is a view that calls what reads may not call, or that
+    shows what is withheld.
     """
 
     name: TableName
@@ -40,8 +45,8 @@ class Catalog:
     """Everything a statement may name. What is not in here makes it opaque.
 
     `functions`: schema -> names with every overload safe to call in a read (volatility
-    immutable or stable, not on the deny list); `operators` and `types`: built-in names that no
-    user object shadows.
+    immutable or stable, not on the deny list); `operators` and `types`: built-in names that
+    stand for no user's code.
     """
 
     version: str

@@ -10,7 +10,7 @@ from policies.sql.catalog import Relation
 from policies.sql.findings import ALL_COLUMNS
 from policies.sql.from_clause import relation_shape
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
-from policies.sql.lineage import UNCERTAIN, FromItem, Lineage, Scope, Shape, Source, single
+from policies.sql.lineage import UNCERTAIN, FromItem, Lineage, Scope, Shape, Source, single, union
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
 from policies.sql.predicates import has_complementary_tests, has_live_column
@@ -29,6 +29,11 @@ _COPY_OPTIONS: Final = frozenset(
         "null",
         "quote",
     }
+)
+
+# Functions that leave a value what it is, but for its case or the blanks round it.
+_WHOLE: Final = frozenset(
+    ("pg_catalog", name) for name in ("lower", "upper", "btrim", "ltrim", "rtrim")
 )
 
 
@@ -63,6 +68,8 @@ class ChangeWalker(QueryWalker):
     def _written(self, body: Tree, verb: str) -> Relation:
         relation = names.writable(self.relation(body), location=body.get("location"))
         self.findings.write(relation, verb, body.get("location"))
+        if relation.user_code:
+            self.findings.call_unknown_code()
         self.findings.kinds.add(verb)
         return relation
 
@@ -100,9 +107,9 @@ class ChangeWalker(QueryWalker):
     def _insert_rows(
         self, query: Tree, level: Scope, relation: Relation, columns: tuple[str, ...]
     ) -> None:
-        shape = self.query(query, level)
-        for column, output in zip(columns, shape.outputs, strict=False):
-            self.findings.copy(output.lineage, relation, column)
+        shape = self.outermost(query, level)
+        written = shape.outputs[: len(columns)]
+        self.findings.copy_out(union(output.lineage for output in written))
         if not shape.exact:
             self.findings.copy_out(UNCERTAIN)
 
@@ -150,7 +157,20 @@ class ChangeWalker(QueryWalker):
             body = unwrap_as("ResTarget", node)
             self._touch_columns(relation, "update", (body["name"],), body)
             self._target_subscripts(body, scope)
-            self.findings.copy(self._assigned(body["val"], scope), relation, body["name"])
+            lineage = self._assigned(body["val"], scope)
+            if not self._stays(body["val"], lineage, relation, body["name"]):
+                self.findings.copy_out(lineage)
+
+    def _stays(self, node: Tree, lineage: Lineage, relation: Relation, column: str) -> bool:
+        """Whether the value comes from this very column, and is still all of it."""
+        kind, body = unwrap(node)
+        if kind == "FuncCall":
+            resolved = names.find_function(self.catalog, strings(body["funcname"]))
+            whole = resolved in _WHOLE and len(body["args"]) == 1
+            return whole and self._stays(body["args"][0], lineage, relation, column)
+        same_column = kind == "ColumnRef" and strings(body["fields"])[-1] == column
+        own = lineage.certain and {table for table, _ in lineage.carried} <= {relation.name}
+        return same_column and own
 
     def _target_subscripts(self, target: Tree, scope: Scope) -> None:
         steps = [unwrap(step) for step in target.get("indirection", [])]
@@ -167,6 +187,7 @@ class ChangeWalker(QueryWalker):
 
     def _where(self, body: Tree, scope: Scope, target: Source) -> None:
         where = body.get("whereClause")
+        self.condition(where, scope)
         named = where is not None and self._names_rows(where, scope, target, negated=False)
         self.findings.has_where = self.findings.has_where and named
 

@@ -136,7 +136,7 @@ class DefinitionWalker:
         relation = self._new(body["relation"], "r", tuple(c["colname"] for c in columns))
         scope = _table_scope(relation)
         for column in columns:
-            self._column(column, scope, relation)
+            self._column(column, scope)
         self._constraints(constraints + [unwrap(c)[1] for c in body.get("constraints", [])], scope)
 
     def _new(self, body: Tree, kind: str, columns: tuple[str, ...]) -> Relation:
@@ -149,14 +149,14 @@ class DefinitionWalker:
         relation = Relation(TableName(schema, body["relname"]), 0, kind, numbered)
         return self._defined(relation, location)
 
-    def _column(self, column: Tree, scope: Scope, relation: Relation) -> None:
+    def _column(self, column: Tree, scope: Scope) -> None:
         checked("ColumnDef", column)
         type_name = column["typeName"]
         if strings(type_name["names"])[-1] not in _SERIALS:
             self._walker.type_name(type_name)
         carried = self._constraints([unwrap(c)[1] for c in column.get("constraints", [])], scope)
         carried |= self._walker.optional(column.get("raw_default"), scope)
-        self._findings.copy(carried, relation, column.get("colname", ""))
+        self._findings.copy_out(carried)
 
     def _constraints(self, constraints: list[Tree], scope: Scope) -> Lineage:
         carried = CLEAN
@@ -199,7 +199,7 @@ class DefinitionWalker:
         match kind:
             case "ColumnDef":
                 named = {"colname": command.get("name", ""), **definition}
-                self._column(named, scope, relation)
+                self._column(named, scope)
             case "Constraint":
                 self._constraints([definition], scope)
             case _:

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policies.sql import names
+from policies.sql import names, settings
 from policies.sql.columns import ColumnResolver
 from policies.sql.findings import Findings
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
+from policies.sql.inference import SET_RETURNING, compared_labels, conjuncts_of
 from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Scope, Shape, union
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
@@ -35,6 +36,7 @@ _EXPLICIT_OPERATORS: Final = frozenset(
         "AEXPR_SIMILAR",
     }
 )
+_SET_CONFIG: Final = (("set_config",), ("pg_catalog", "set_config"))
 _SCALAR_SUBLINKS: Final = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
 _TESTING_SUBLINKS: Final = frozenset(
     {"EXISTS_SUBLINK", "ANY_SUBLINK", "ALL_SUBLINK", "ROWCOMPARE_SUBLINK"}
@@ -90,6 +92,26 @@ class ExpressionWalker(ABC):
             )
         return walk(body, scope)
 
+    def condition(self, node: Tree | None, scope: Scope) -> Lineage:
+        """Walks a WHERE, ON or HAVING; what could be read off the rows it lets through is noted."""
+        tested = union(self.compare_in(part, scope) for part in conjuncts_of(node))
+        self.findings.tests.append(tested)
+        return tested
+
+    def compare_in(self, node: Tree, scope: Scope) -> Lineage:
+        """Walks an expression that says which rows there are, or in what order."""
+        lineage, compared = self.judged(node, scope)
+        self.findings.compared |= compared
+        return lineage
+
+    def judged(self, node: Tree, scope: Scope) -> tuple[Lineage, frozenset[str]]:
+        """An expression's lineage, and the labels that it compares with other data."""
+        found = self.findings
+        references, answers = len(found.references), len(found.answers)
+        lineage = self.expression(node, scope)
+        own = [answer for level, answer in found.answers[answers:] if level is scope]
+        return lineage, compared_labels(found.references[references:], own, scope)
+
     def every(self, nodes: list[Tree], scope: Scope) -> Lineage:
         return union(self.expression(node, scope) for node in nodes)
 
@@ -140,11 +162,18 @@ class ExpressionWalker(ABC):
         column = self._column_as_function(body, scope)
         if column is not None:
             return column
+        if strings(body["funcname"]) in _SET_CONFIG and settings.is_harmless_call(body["args"]):
+            self.findings.functions.add("pg_catalog.set_config")
+            return CLEAN
         schema, name = names.resolve_function(
             self.catalog, strings(body["funcname"]), location=body.get("location")
         )
         self.findings.functions.add(f"{schema}.{name}")
+        if name == "current_setting":
+            settings.check_asked(body.get("args", []))
         arguments = self.every(body.get("args", []), scope)
+        if name in SET_RETURNING:
+            self.findings.compare(arguments)
         around = self._around_call(body, scope)
         if schema not in ("pg_catalog", "information_schema"):
             self.findings.call_unknown_code()
@@ -175,6 +204,8 @@ class ExpressionWalker(ABC):
         before = len(self.findings.references)
         tested = self.optional(body.get("testexpr"), scope)
         shape = self.query(unwrap_as("SelectStmt", body["subselect"]), scope)
+        if kind != "EXISTS_SUBLINK":
+            self.findings.answers.append((scope, shape.lineage))
         if kind in _SCALAR_SUBLINKS:
             return shape.lineage
         if kind not in _TESTING_SUBLINKS:

@@ -61,6 +61,8 @@ class SqlFacts:
     `clean_outputs`: indexes of output columns proven to carry no labelled value.
     `labels_read`: labels of every column the statement touches in any position.
     `labels_copied`: labels that are read and written elsewhere in the same statement.
+    `labels_compared`: labels of values that are compared with other data than constants and
+    parameters, or that say how many rows there are: they could be read off the rest of the result.
     `objects`: (relation, oid) of every relation resolved, bound into an approval.
     """
 
@@ -71,6 +73,7 @@ class SqlFacts:
     has_where: bool = True
     labels_read: frozenset[str] = frozenset()
     labels_copied: frozenset[str] = frozenset()
+    labels_compared: frozenset[str] = frozenset()
     clean_outputs: frozenset[int] = frozenset()
     objects: tuple[tuple[TableName, int], ...] = ()
     opaque: Opaque | None = None

@@ -8,7 +8,7 @@ from typing import Final
 
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.facts import TableName, TableUse
-from policies.sql.lineage import CLEAN, Lineage, Source
+from policies.sql.lineage import CLEAN, Lineage, Scope, Source
 from policies.sql.not_understood import NotUnderstood
 
 # Recursive CTEs are walked twice; nested ones would double each time without an end to it.
@@ -43,6 +43,17 @@ class _Use:
         )
 
 
+def _refuse_user_casts(relation: Relation, column: str) -> None:
+    """The server may put in a cast wherever a value of such a type is used, and the user's code."""
+    named = (c for c in relation.columns if column in (c.name, ALL_COLUMNS))
+    found = next((c.name for c in named if c.user_code), None)
+    if found is not None:
+        raise NotUnderstood(
+            "FUNCTION_NOT_ALLOWED",
+            f"the column {found} of {relation.name} has a type with a user's cast",
+        )
+
+
 def all_labels(relation: Relation) -> frozenset[str]:
     return frozenset().union(*(column.labels for column in relation.columns))
 
@@ -58,6 +69,10 @@ class Findings:
         self.has_where = True
         self.writes = False
         self.references: list[tuple[Source, Lineage]] = []
+        self.answers: list[tuple[Scope, Lineage]] = []
+        self.tests: list[Lineage] = []
+        self.compared: set[str] = set()
+        self._compared_all = False
         self._uses: dict[tuple[TableName, str], _Use] = {}
         self._objects: dict[TableName, int] = {}
         self._copied: set[str] = set()
@@ -99,6 +114,8 @@ class Findings:
 
     def touch(self, relation: Relation, verb: str, column: str) -> None:
         """The statement touches a column ("*": all of them) for `verb`."""
+        if verb == "select":
+            _refuse_user_casts(relation, column)
         self.use(relation, verb)
         self._uses[relation.name, verb].columns.add(column)
 
@@ -131,20 +148,12 @@ class Findings:
         self.use(relation, verb, location)
         self._more_labels |= all_labels(relation)
 
-    def copy(self, lineage: Lineage, relation: Relation, column: str) -> None:
-        """A value is written into a column: what labels leave the place they belong to?"""
-        target = relation.column(column)
-        kept = target.labels if target is not None else frozenset()
-        self.copy_out(
-            Lineage(
-                frozenset(
-                    (t, x) for t, x in lineage.carried if t != relation.name or x not in kept
-                ),
-                lineage.certain,
-            )
-        )
-
     def copy_out(self, lineage: Lineage) -> None:
+        """A value is written elsewhere: the labels that leave the place they belong to.
+
+        That place is the column, not its label: two columns of one label have masks of their own,
+        and what one of them hides the other may show.
+        """
         self._copied |= {label for _, label in lineage.carried}
         self._copied_uncertain |= not lineage.certain
 
@@ -152,6 +161,22 @@ class Findings:
         """A user's function, which may read anything: every label of the database counts."""
         for relation in self.catalog.relations.values():
             self._more_labels |= all_labels(relation)
+
+    def compare(self, lineage: Lineage) -> None:
+        """A value says how many rows there are."""
+        self.compared |= {label for _, label in lineage.carried}
+
+    def compare_all(self) -> None:
+        """Rows that hang on labelled values, nobody knows which, show in others."""
+        self._compared_all = True
+
+    @property
+    def labels_compared(self) -> frozenset[str]:
+        return self.labels_read if self._compared_all else frozenset(self.compared)
+
+    def tested_since(self, mark: int) -> bool:
+        """Whether rows were let through, since there were `mark` tests, by what labels hold."""
+        return any(not lineage.clean for lineage in self.tests[mark:])
 
     @property
     def tables(self) -> tuple[TableUse, ...]:

@@ -10,6 +10,7 @@ from policies.sql import names
 from policies.sql.catalog import Relation
 from policies.sql.expressions import ExpressionWalker
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
+from policies.sql.inference import conjuncts_of, equates_columns
 from policies.sql.lineage import (
     FromItem,
     Lineage,
@@ -118,8 +119,20 @@ class FromWalker(ExpressionWalker):
         left = self._from_item(body["larg"], scope, before)
         right = self._from_item(body["rarg"], scope, before + left)
         joined = self._merge(body, left, right)
-        self.optional(body.get("quals"), replace(scope, items=joined))
+        tested = self.condition(body.get("quals"), replace(scope, items=joined))
+        self._outer_join(body, tested, left, right)
         return self._aliased_join(body, joined) if "alias" in body else joined
+
+    def _outer_join(self, body: Tree, tested: Lineage, left: FromItem, right: FromItem) -> None:
+        """Where nothing matches there are NULLs: each such join tells a bit of its own."""
+        sides = {"JOIN_LEFT": right.sources, "JOIN_RIGHT": left.sources}
+        if body["jointype"] == "JOIN_INNER":
+            return
+        if any(not equates_columns(part) for part in conjuncts_of(body.get("quals"))):
+            self.findings.compare(tested)
+        optional = sides.get(body["jointype"], left.sources + right.sources)
+        if any(source.shape.lineage.depends for source in optional):
+            self.findings.compare_all()
 
     def _aliased_join(self, body: Tree, joined: FromItem) -> FromItem:
         """An alias on a join hides the tables inside; its columns carry what theirs carry."""
@@ -145,8 +158,9 @@ class FromWalker(ExpressionWalker):
         columns = tuple(c for side in (left, right) for v in side.named(name) for c in v.columns)
         if not left.named(name) or not right.named(name):
             raise NotUnderstood("COLUMN_UNKNOWN", f"there is no column {name} on both sides")
-        for source, position in columns:
-            self.findings.refer(source, position)
+        lineages = [self.findings.refer(source, position) for source, position in columns]
+        if not all(lineage.carried for lineage in lineages):
+            self.findings.compare(union(lineages))
         return Visible(name, columns)
 
 

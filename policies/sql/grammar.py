@@ -74,6 +74,7 @@ _FIELDS: Final = {
     "ExplainStmt": "query options",
     "DefElem": "defname arg defaction location",
     "VariableShowStmt": "name",
+    "VariableSetStmt": "kind name args jumble_args location",
     "TransactionStmt": "kind options savepoint_name location",
     # definitions, understood well enough to name what they touch
     "DropStmt": "objects removeType behavior missing_ok concurrent",

@@ -16,22 +16,32 @@ SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 class Lineage:
     """The labels that a value may carry, each with the relation it comes from.
 
-    Not `certain`: the value may come from anywhere in the statement.
+    Not `certain`: the value may come from anywhere in the statement. `depends`: it carries none,
+    but whether it is there tells of some. `mixed`: labelled values met others in it.
     """
 
     carried: frozenset[tuple[TableName, str]] = frozenset()
     certain: bool = True
+    depends: bool = False
+    mixed: bool = False
 
     @property
     def clean(self) -> bool:
-        return self.certain and not self.carried
+        return self.certain and not self.carried and not self.depends
 
     def __or__(self, other: Lineage) -> Lineage:
-        return Lineage(self.carried | other.carried, self.certain and other.certain)
+        return Lineage(
+            self.carried | other.carried,
+            self.certain and other.certain,
+            self.depends or other.depends,
+            self.mixed or other.mixed,
+        )
 
 
 CLEAN = Lineage()
 UNCERTAIN = Lineage(certain=False)
+DEPENDS = Lineage(depends=True)
+MIXED = Lineage(mixed=True)
 
 
 def union(lineages: Iterable[Lineage]) -> Lineage:
@@ -67,14 +77,22 @@ class Shape:
 
     def uncertain(self) -> Shape:
         """The same columns, any of which may carry anything."""
-        outputs = tuple(Output(o.name, o.lineage | UNCERTAIN) for o in self.outputs)
+        return self.tainted(UNCERTAIN)
+
+    def tainted(self, more: Lineage) -> Shape:
+        """The same columns, each of which carries this too."""
+        outputs = tuple(Output(o.name, o.lineage | more) for o in self.outputs)
         return Shape(outputs, self.certain)
 
     def renamed(self, names: tuple[str, ...]) -> Shape:
-        """The first columns under new names, as an alias list gives them."""
+        """The first columns under new names, as an alias list gives them.
+
+        Where not all columns are known, the list says that there are as many as it names.
+        """
         pairs = zip(names, self.outputs, strict=False)
         renamed = tuple(Output(name, output.lineage) for name, output in pairs)
-        return Shape(renamed + self.outputs[len(renamed) :], self.certain)
+        more = () if self.exact else tuple(Output(n, self.lineage) for n in names[len(renamed) :])
+        return Shape(renamed + self.outputs[len(renamed) :] + more, self.certain)
 
 
 def exact_shape(outputs: Iterable[Output]) -> Shape:

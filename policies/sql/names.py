@@ -46,7 +46,7 @@ def resolve_relation(
     if relation is None:
         shown = name if schema is None else f"{schema}.{name}"
         # A catalog may leave them out already; the reason is the same.
-        if _is_sensitive(TableName(schema or "pg_catalog", name)):
+        if is_sensitive(TableName(schema or "pg_catalog", name)):
             raise NotUnderstood(
                 "RELATION_SENSITIVE", f"the relation {shown} is not shown", location
             )
@@ -56,7 +56,7 @@ def resolve_relation(
 
 def readable(relation: Relation, *, location: int | None) -> Relation:
     """The relation, if reading it runs no code of users and shows nothing secret."""
-    if _is_sensitive(relation.name):
+    if is_sensitive(relation.name):
         raise NotUnderstood(
             "RELATION_SENSITIVE", f"the relation {relation.name} is not shown", location
         )
@@ -68,14 +68,17 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
         )
     if relation.kind == "v" and relation.user_code:
         raise NotUnderstood(
-            "FUNCTION_NOT_ALLOWED", f"the view {relation.name} calls a user's function", location
+            "FUNCTION_NOT_ALLOWED",
+            f"the view {relation.name} calls a function that reads may not call,"
+            " or shows what is withheld",
+            location,
         )
     return relation
 
 
 def writable(relation: Relation, *, location: int | None) -> Relation:
     """The relation, if writing it changes this one table (and what its own triggers do)."""
-    if relation.name.schema in _SYSTEM_SCHEMAS or _is_sensitive(relation.name):
+    if relation.name.schema in _SYSTEM_SCHEMAS or is_sensitive(relation.name):
         raise NotUnderstood(
             "RELATION_SENSITIVE", f"the relation {relation.name} is not written", location
         )
@@ -97,7 +100,8 @@ def definable(relation: Relation, *, location: int | None) -> Relation:
     return relation
 
 
-def _is_sensitive(name: TableName) -> bool:
+def is_sensitive(name: TableName) -> bool:
+    """Whether a relation is shown to nobody."""
     # The views of the pg_stat_statements extension lie in whatever schema it was put.
     anywhere = name.name.startswith("pg_stat_statements")
     in_system = name.schema in _SYSTEM_SCHEMAS and _SENSITIVE.fullmatch(name.name) is not None

@@ -21,6 +21,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "FUNCTION_NOT_ALLOWED": "Leave the function out, or have the administrator allow it.",
         "OPERATOR_UNKNOWN": "Use a built-in operator.",
         "TYPE_UNKNOWN": "Use a built-in type.",
+        "SETTING_NOT_ALLOWED": "Leave the setting out; the gateway has set what statements need.",
         "COLUMN_UNKNOWN": "Name an existing column; for functions in FROM write f(…) AS a(b, c).",
     }
 )

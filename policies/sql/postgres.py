@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from policies.sql import settings
 from policies.sql.catalog import Catalog
 from policies.sql.changes import ChangeWalker
 from policies.sql.definitions import DefinitionWalker
@@ -96,6 +97,8 @@ class _Analysis:
                 return self._copy(body)
             case "VariableShowStmt":
                 return self._show(body)
+            case "VariableSetStmt":
+                return self._set(body)
             case "TransactionStmt":
                 return self._transaction(body)
         if not DefinitionWalker(self._walker).define(kind, body):
@@ -106,7 +109,7 @@ class _Analysis:
         if kind in CHANGES:
             return self._walker.change(kind, body, Scope())
         self._findings.kinds.add("select")
-        return self._walker.query(body, Scope())
+        return self._walker.outermost(body, Scope())
 
     def _explain(self, body: Tree) -> SqlFacts:
         analyze = _explains_by_running(body.get("options", []))
@@ -128,9 +131,14 @@ class _Analysis:
         return self._facts(SqlEffect.WRITE, Shape((), 0))
 
     def _show(self, body: Tree) -> SqlFacts:
+        settings.check_shown(body["name"])
         self._findings.kinds.add("show")
-        columns = 3 if body["name"] == "all" else 1
-        return self._facts(SqlEffect.READ, exact_shape([Output("", CLEAN)] * columns))
+        return self._facts(SqlEffect.READ, _ONE_CLEAN_COLUMN)
+
+    def _set(self, body: Tree) -> SqlFacts:
+        settings.check_set(body)
+        self._findings.kinds.add("set")
+        return self._facts(SqlEffect.SESSION, Shape((), 0))
 
     def _transaction(self, body: Tree) -> SqlFacts:
         kind = _TRANSACTIONS.get(body["kind"])
@@ -152,6 +160,7 @@ class _Analysis:
             has_where=found.has_where,
             labels_read=found.labels_read,
             labels_copied=found.labels_copied if effect is not SqlEffect.READ else frozenset(),
+            labels_compared=found.labels_compared,
             clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
             objects=found.objects,
         )
@@ -209,6 +218,7 @@ def _only_read(facts: SqlFacts) -> SqlFacts:
         tables=tuple(merged.values()),
         functions=facts.functions,
         labels_read=facts.labels_read,
+        labels_compared=facts.labels_compared,
         clean_outputs=facts.clean_outputs,
         objects=facts.objects,
     )

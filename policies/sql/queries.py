@@ -13,6 +13,8 @@ from policies.sql.columns import is_column, is_star, qualifier
 from policies.sql.from_clause import FromWalker
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.lineage import (
+    DEPENDS,
+    MIXED,
     UNCERTAIN,
     FromItem,
     Output,
@@ -41,6 +43,13 @@ class QueryWalker(FromWalker):
         """Walks an INSERT, UPDATE or DELETE inside `scope`; its shape is what it returns."""
 
     def query(self, body: Tree, scope: Scope) -> Shape:
+        """A query inside a statement: that its rows are there may tell what they were tested by."""
+        mark = len(self.findings.tests)
+        shape = self.outermost(body, scope)
+        return shape.tainted(DEPENDS) if self.findings.tested_since(mark) else shape
+
+    def outermost(self, body: Tree, scope: Scope) -> Shape:
+        """A statement's own query."""
         self.findings.count_query()
         checked("SelectStmt", body)
         level = self.with_clause(body, scope.within(FromItem()))
@@ -135,12 +144,12 @@ class QueryWalker(FromWalker):
 
     def _select(self, body: Tree, level: Scope) -> Shape:
         scope = replace(level, items=self.from_clause(body.get("fromClause", []), level))
-        self.optional(body.get("whereClause"), scope)
+        self.condition(body.get("whereClause"), scope)
         for definition in body.get("windowClause", []):
             self.window(unwrap_as("WindowDef", definition), scope)
         shape = self.targets(body.get("targetList", []), scope)
         self._keys(body.get("groupClause", []), scope, shape)
-        self.optional(body.get("havingClause"), scope)
+        self.condition(body.get("havingClause"), scope)
         # A plain DISTINCT is a list of one empty node.
         self._keys([node for node in body.get("distinctClause", []) if node], scope, shape)
         self._sort_and_limit(body, scope, shape)
@@ -150,10 +159,13 @@ class QueryWalker(FromWalker):
     def _sort_and_limit(self, body: Tree, scope: Scope, shape: Shape) -> None:
         self._keys(body.get("sortClause", []), scope, shape)
         for bound in ("limitOffset", "limitCount"):
-            self.optional(body.get(bound), scope)
+            self.findings.compare(self.optional(body.get(bound), scope))
 
     def _keys(self, nodes: list[Tree], scope: Scope, shape: Shape) -> None:
         """Keys of GROUP BY, ORDER BY and DISTINCT ON, which may also name an output column."""
+        if nodes:
+            mixed = (output.lineage for output in shape.outputs if output.lineage.mixed)
+            self.findings.compare(union(mixed))
         for node in nodes:
             kind, body = unwrap(node)
             if kind == "SortBy":
@@ -161,7 +173,7 @@ class QueryWalker(FromWalker):
             elif kind == "GroupingSet":
                 self._keys(body.get("content", []), scope, shape)
             elif not (kind == "ColumnRef" and names_only_output(body, scope, shape)):
-                self.expression(node, scope)
+                self.compare_in(node, scope)
 
     def _hides_positions(self, target: Tree, scope: Scope) -> bool:
         kind, body = unwrap(target["val"])
@@ -181,7 +193,8 @@ class QueryWalker(FromWalker):
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", "a field as target", location_of(target))
         if kind == "ColumnRef" and is_star(body):
             return self._expand_star(body, scope)
-        return (Output(output_name(target), self.expression(target["val"], scope)),)
+        lineage, compared = self.judged(target["val"], scope)
+        return (Output(output_name(target), lineage | MIXED if compared else lineage),)
 
     def _expand_star(self, body: Tree, scope: Scope) -> Iterable[Output]:
         sources = self._starred(body, scope)

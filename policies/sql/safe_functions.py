@@ -56,12 +56,16 @@ _DENIED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FunctionRow:
-    """One overload as pg_proc has it; `volatility` is pg_proc.provolatile: i, s or v."""
+    """One overload as pg_proc has it; `volatility` is pg_proc.provolatile: i, s or v.
+
+    `of_extension`: a member of an extension that nobody but the server's owner can have put there.
+    """
 
     schema: str
     name: str
     volatility: str
     is_builtin: bool
+    of_extension: bool = False
 
 
 def callable_in_reads(schema: str, name: str, volatility: str, is_builtin: bool) -> bool:
@@ -75,6 +79,14 @@ def callable_in_reads(schema: str, name: str, volatility: str, is_builtin: bool)
     return volatility in ("i", "s") or (volatility == "v" and name in _HARMLESS_VOLATILE)
 
 
+def computes_only(row: FunctionRow) -> bool:
+    """Whether a function of an extension gives what its arguments hold, as a built-in one would.
+
+    Enough for what calls it without its name: an operator, a cast, an overload of a built-in name.
+    """
+    return row.of_extension and row.volatility != "v" and not _DENIED.fullmatch(row.name)
+
+
 def allow_list(
     rows: Iterable[FunctionRow], *, search_path: tuple[str, ...], named: frozenset[str]
 ) -> Mapping[str, frozenset[str]]:
@@ -82,14 +94,16 @@ def allow_list(
 
     `named` are `schema.name` of users' functions that the administrator lets reads call. A name is
     left out everywhere when a function on the search path has it too and is not safe: called
-    without a schema, the server takes whichever fits the types at hand.
+    without a schema, the server takes whichever fits the types at hand. Overloads of an extension
+    (citext's `replace`) are as good as the built-in one; names of its own are not let in by that.
     """
     overloads: dict[tuple[str, str], list[bool]] = {}
     shadowing: set[str] = set()
     for row in rows:
         safe = _is_safe(row, named)
         overloads.setdefault((row.schema, row.name), []).append(safe)
-        if not row.is_builtin and not safe and row.schema in search_path:
+        harmless = row.is_builtin or safe or computes_only(row)
+        if not harmless and row.schema in search_path:
             shadowing.add(row.name)
     return _by_schema(
         key for key, safe in overloads.items() if all(safe) and key[1] not in shadowing

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from masking.cells import ColumnShape, Keep, Mask, Masker, Scan
+from masking.cells import MAXIMUM_CELL, ColumnShape, Keep, Mask, Masker, Scan
 from masking.errors import MaskingFailed
 from tests.masking.conftest import LocalFinder
 
@@ -56,6 +56,14 @@ async def test_a_cell_that_cannot_be_read_becomes_null(masker: Masker) -> None:
     plan = masker.plan([NOTE], [Scan()])
     masked = await masker.rows(plan, [[b"\xff\xfe"], [b"fine"]])
     assert (masked.rows, masked.counts) == ([[None], [b"fine"]], {"UNREADABLE": 1})
+
+
+@pytest.mark.anyio
+async def test_a_cell_too_long_to_look_into_becomes_null(masker: Masker) -> None:
+    plan = masker.plan([NOTE], [Scan()])
+    longest = b"x" * MAXIMUM_CELL
+    masked = await masker.rows(plan, [[longest + b"x"], [longest]])
+    assert (masked.rows, masked.counts) == ([[None], [longest]], {"NOT_SCANNED": 1})
 
 
 @pytest.mark.anyio

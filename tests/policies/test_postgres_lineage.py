@@ -75,7 +75,10 @@ def test_ways_round_the_proof_are_not_clean(text: str) -> None:
         ("UPDATE orders SET (note, total) = (SELECT ssn, 1 FROM users)", {"pii"}),
         ("UPDATE users SET name = ssn WHERE id = 1", {"pii"}),
         ("UPDATE users SET email = lower(email) WHERE id = 1", set()),
-        ("UPDATE users SET email = ssn WHERE id = 1", set()),
+        ("UPDATE users u SET email = u.email, ssn = o.ssn FROM users o WHERE o.id = 1", set()),
+        ("UPDATE users SET email = ssn WHERE id = 1", {"pii"}),
+        ("UPDATE users SET email = 'x@' || replace(email, '@', '.') WHERE id = 1", {"pii"}),
+        ("INSERT INTO users (id, name, email) SELECT id, name, ssn FROM users", {"pii"}),
         ("UPDATE users SET email = password_hash WHERE id = 1", {"secret"}),
         ("UPDATE users SET ssn = '***' WHERE ssn = '1'", set()),
         ("INSERT INTO users (id, ssn) VALUES (1, '2') ON CONFLICT (id)"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from policies.errors import ConfigError, ProtocolError
 from policies.sql.catalog import Catalog, Column, Relation
 from policies.sql.facts import TableName
-from policies.sql.safe_functions import BUILTIN_SCHEMAS, FunctionRow, allow_list
+from policies.sql.names import is_sensitive
+from policies.sql.safe_functions import BUILTIN_SCHEMAS
 from recordings.events import Failed, Native, Rows
 from recordings.rows import decode_postgres
 from server.protocols.postgres import backend as b
@@ -22,6 +23,7 @@ from server.protocols.postgres import catalog_queries as queries
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.catalog_queries import CatalogRows, Row
 from server.protocols.postgres.fields import FieldReader
+from server.protocols.postgres.functions import Functions, UserCasts
 from server.protocols.postgres.labels import Graph, Labels, Place, dependents, propagate
 from server.protocols.postgres.link import Link
 from server.protocols.postgres.pool import command
@@ -42,11 +44,13 @@ class CatalogReader:
         relations = _Relations.of(rows)
         configured = relations.configured(self.target)
         graph = _graph(rows, relations)
+        functions = Functions.of(self.target, rows)
+        graph = graph.with_touches(functions.hidden_readers(rows, relations.withheld), configured)
         texts = await _view_texts(link, dependents((oid for oid, _ in configured), graph))
         await command(link, "COMMIT")
         origins = {oid: await _origins(link, text) for oid, text in texts.items()}
         labels = propagate(configured, _with_origins(graph, origins))
-        return _catalog(self.target, rows, relations, labels)
+        return _catalog(self.target, rows, relations, functions, labels)
 
     async def _rows(self, link: Link) -> CatalogRows:
         if not self._system_view_functions:
@@ -56,12 +60,17 @@ class CatalogReader:
         return CatalogRows(
             relations=await fetch(link, queries.RELATIONS),
             columns=await fetch(link, queries.COLUMNS),
-            functions=await fetch(link, queries.FUNCTIONS),
+            functions=await fetch(
+                link, queries.FUNCTIONS.format(of_extension=queries.OF_EXTENSION)
+            ),
             operators=await fetch(link, queries.OPERATORS),
+            casts=await fetch(link, queries.CASTS.format(of_extension=queries.OF_EXTENSION)),
+            cast_types=await fetch(link, queries.CAST_TYPES),
             types=await fetch(link, queries.TYPES),
             inheritance=await fetch(link, queries.INHERITANCE),
             view_columns=await fetch(link, queries.VIEW_COLUMNS),
             view_functions=self._system_view_functions + await fetch(link, view_functions),
+            view_relations=await fetch(link, queries.VIEW_RELATIONS),
             view_objects=await fetch(link, queries.VIEW_OBJECTS),
             generated=await fetch(link, queries.GENERATED),
         )
@@ -111,20 +120,27 @@ class _Relations:
 
     names: Mapping[int, TableName]
     kinds: Mapping[int, str]
+    row_types: Mapping[int, int]
     user_code: frozenset[int]
-    columns: Mapping[int, tuple[tuple[str, int, str], ...]]
+    columns: Mapping[int, tuple[tuple[str, int, str, int], ...]]
 
     @classmethod
     def of(cls, rows: CatalogRows) -> _Relations:
-        columns: defaultdict[int, list[tuple[str, int, str]]] = defaultdict(list)
-        for oid, name, number, type_ in rows.columns:
-            columns[int(oid)].append((name, int(number), type_))
+        columns: defaultdict[int, list[tuple[str, int, str, int]]] = defaultdict(list)
+        for oid, name, number, type_, type_oid in rows.columns:
+            columns[int(oid)].append((name, int(number), type_, int(type_oid)))
         return cls(
             names={int(oid): TableName(schema, name) for schema, name, oid, *_ in rows.relations},
-            kinds={int(oid): kind for _, _, oid, kind, _ in rows.relations},
-            user_code=frozenset(int(r[2]) for r in rows.relations if r[4] == "t"),
+            kinds={int(oid): kind for _, _, oid, kind, *_ in rows.relations},
+            row_types={int(oid): int(type_) for _, _, oid, _, type_, _ in rows.relations},
+            user_code=frozenset(int(r[2]) for r in rows.relations if r[5] == "t"),
             columns={oid: tuple(found) for oid, found in columns.items()},
         )
+
+    @property
+    def withheld(self) -> frozenset[int]:
+        """Relations that are shown to nobody."""
+        return frozenset(oid for oid, name in self.names.items() if is_sensitive(name))
 
     def configured(self, target: PostgresTarget) -> dict[Place, str]:
         """The configured labels by place. Raises `ConfigError` for a column that is not there."""
@@ -132,7 +148,7 @@ class _Relations:
         placed: dict[Place, str] = {}
         for (schema, table, column), label in target.labels.items():
             oid = oids.get(TableName(schema, table), 0)
-            number = next((n for name, n, _ in self.columns.get(oid, ()) if name == column), 0)
+            number = next((n for name, n, *_ in self.columns.get(oid, ()) if name == column), 0)
             if not number:
                 raise ConfigError(
                     f"target {target.name}: there is no column {schema}.{table}.{column}; "
@@ -150,7 +166,7 @@ def _graph(rows: CatalogRows, relations: _Relations) -> Graph:
     for oid, number, source in rows.generated:
         generated[int(oid), int(number)].add((int(oid), int(source)))
     return Graph(
-        columns={oid: {n: i for n, i, _ in found} for oid, found in relations.columns.items()},
+        columns={oid: {n: i for n, i, *_ in found} for oid, found in relations.columns.items()},
         touches={view: frozenset(places) for view, places in touches.items()},
         kin=tuple((int(parent), int(child)) for parent, child in rows.inheritance),
         generated={place: frozenset(sources) for place, sources in generated.items()},
@@ -162,51 +178,48 @@ def _with_origins(graph: Graph, origins: Mapping[int, tuple[Place | None, ...]])
 
 
 def _catalog(
-    target: PostgresTarget, rows: CatalogRows, relations: _Relations, labels: Labels
+    target: PostgresTarget,
+    rows: CatalogRows,
+    relations: _Relations,
+    functions: Functions,
+    labels: Labels,
 ) -> Catalog:
-    functions = _functions(target, rows)
     user_code = _user_code(rows, relations, functions)
+    cast = functions.types_with_user_casts(rows)
     found = {
-        name: _relation(oid, relations, labels, user_code=oid in user_code)
+        name: _relation(oid, relations, labels, user_code=oid in user_code, cast=cast)
         for oid, name in relations.names.items()
         if name.schema not in BUILTIN_SCHEMAS or name.name not in queries.WITHHELD
     }
     return Catalog(
-        version=_version(target, found.values(), functions, rows),
+        version=_version(target, found.values(), functions.names, rows),
         database=target.database,
         search_path=target.path,
         relations=found,
-        functions=functions,
-        operators=frozenset(name for (name,) in rows.operators),
-        types=frozenset(name for (name,) in rows.types),
+        functions=functions.names,
+        operators=functions.operators(rows),
+        types=functions.types(rows),
         by_oid={relation.oid: relation for relation in found.values()},
     )
 
 
-def _relation(oid: int, relations: _Relations, labels: Labels, *, user_code: bool) -> Relation:
+def _relation(
+    oid: int, relations: _Relations, labels: Labels, *, user_code: bool, cast: UserCasts
+) -> Relation:
+    # A cast of the row as a whole counts against every column: any of them brings the row along.
+    whole = relations.row_types[oid] in cast.direct
     columns = tuple(
-        Column(name, number, type_, labels.get((oid, number), frozenset()))
-        for name, number, type_ in relations.columns.get(oid, ())
+        Column(name, number, type_, labels.get((oid, number), frozenset()), whole or held)
+        for name, number, type_, type_oid in relations.columns.get(oid, ())
+        for held in (type_oid in cast.holding,)
     )
     return Relation(relations.names[oid], oid, relations.kinds[oid], columns, user_code)
 
 
-def _functions(target: PostgresTarget, rows: CatalogRows) -> Mapping[str, frozenset[str]]:
-    functions = (
-        FunctionRow(schema, name, volatility, builtin == "t")
-        for schema, name, volatility, builtin, _ in rows.functions
-    )
-    return allow_list(functions, search_path=target.path, named=target.functions)
-
-
-def _user_code(
-    rows: CatalogRows, relations: _Relations, functions: Mapping[str, frozenset[str]]
-) -> frozenset[int]:
-    """Relations with triggers, rules, or, for views at any depth, a function not safe in a read."""
-    safe = {r[4] for r in rows.functions if r[1] in functions.get(r[0], frozenset())}
+def _user_code(rows: CatalogRows, relations: _Relations, functions: Functions) -> frozenset[int]:
+    """Relations with triggers or rules; views, at any depth, of what reads may not call or see."""
     found = set(relations.user_code)
-    found |= {int(view) for view, function in rows.view_functions if function not in safe}
-    found |= {int(view) for (view,) in rows.view_objects}
+    found |= functions.unsafe_views(rows, relations.withheld)
     views = {oid for oid, kind in relations.kinds.items() if kind == "v"}
     before = -1
     while before != len(found):
@@ -226,9 +239,9 @@ def _version(
     digest = hashlib.sha256(repr((target.database, target.path)).encode())
     for relation in relations:
         labels = [sorted(column.labels) for column in relation.columns]
-        named = [(column.name, column.number, column.type) for column in relation.columns]
+        named = [(c.name, c.number, c.type, c.user_code) for c in relation.columns]
         summary = (relation.name, relation.oid, relation.kind, named, labels, relation.user_code)
         digest.update(repr(summary).encode())
     digest.update(repr(sorted((s, sorted(names)) for s, names in functions.items())).encode())
-    digest.update(repr((rows.operators, rows.types)).encode())
+    digest.update(repr((rows.operators, rows.types, rows.casts, rows.cast_types)).encode())
     return digest.hexdigest()

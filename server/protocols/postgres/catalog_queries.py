@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 RELATIONS: Final = """
-SELECT n.nspname, c.relname, c.oid, c.relkind,
+SELECT n.nspname, c.relname, c.oid, c.relkind, c.reltype,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
        OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
        OR EXISTS (SELECT FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass
@@ -21,25 +21,59 @@ WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND n.nspname !~ '^pg_(toast|t
 ORDER BY c.oid"""
 
 COLUMNS: Final = """
-SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod)
+SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.atttypid
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE a.attnum > 0 AND NOT a.attisdropped
   AND c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'
 ORDER BY a.attrelid, a.attnum"""
 
+# The owner of a trusted extension can add functions of their own to it; but only superusers write
+# C, and a function in SQL that belongs to the first superuser (10) is from the extension's script.
+OF_EXTENSION: Final = """(p.provolatile <> 'v'
+       AND (l.lanname IN ('c', 'internal') OR l.lanname = 'sql' AND p.proowner = 10)
+       AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
+                   AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
+                   AND d.deptype = 'e'))"""
+
 FUNCTIONS: Final = """
-SELECT n.nspname, p.proname, p.provolatile, p.oid < 16384, p.oid
+SELECT n.nspname, p.proname, p.provolatile, p.oid < 16384, p.oid, {of_extension}
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_language l ON l.oid = p.prolang
 WHERE p.prokind <> 'p' ORDER BY p.oid"""
 
 # A name that a schema on the search path has too may mean the other one, by the types at hand.
 OPERATORS: Final = """
-SELECT o.oprname FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-GROUP BY o.oprname
-HAVING bool_and(o.oid < 16384 OR n.nspname <> ALL (current_schemas(true)))
-   AND bool_or(o.oid < 16384)
-ORDER BY o.oprname"""
+SELECT o.oprname, o.oid < 16384, n.nspname = ANY (current_schemas(true)), o.oprcode::oid
+FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+ORDER BY o.oprname, o.oid"""
+
+# Casts that users wrote, each with the type of theirs that must be at hand for it, or, between two
+# built-in types, the source; then the types that hold such values: arrays, domains, rows, ranges.
+CASTS: Final = """
+WITH RECURSIVE cast_type(function, type, distance) AS (
+  SELECT c.castfunc, CASE WHEN c.castsource >= 16384 OR c.casttarget < 16384
+                     THEN c.castsource ELSE c.casttarget END, 0
+  FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_language l ON l.oid = p.prolang
+  WHERE c.castfunc >= 16384 AND NOT {of_extension}
+  UNION
+  SELECT s.function, holder.type, 1 FROM cast_type s, LATERAL (
+    SELECT t.oid FROM pg_type t WHERE t.typelem = s.type OR t.typbasetype = s.type
+    UNION ALL
+    SELECT t.oid FROM pg_attribute a JOIN pg_type t ON t.typrelid = a.attrelid
+    WHERE a.atttypid = s.type AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT r.rngtypid FROM pg_range r WHERE r.rngsubtype = s.type
+  ) AS holder(type) WHERE s.type >= 16384
+)
+SELECT function, type, distance FROM cast_type ORDER BY 1, 2, 3"""
+
+# Built-in types that such a cast goes from and to: naming one may call it.
+CAST_TYPES: Final = """
+SELECT c.castfunc, t.typname FROM pg_cast c
+JOIN pg_type t ON t.oid IN (c.castsource, c.casttarget)
+WHERE c.castfunc >= 16384 AND c.castsource < 16384 AND c.casttarget < 16384
+ORDER BY 1, 2"""
 
 TYPES: Final = """
 SELECT t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -66,6 +100,13 @@ SELECT DISTINCT r.ev_class, found.part[1]::oid
 FROM pg_rewrite r, regexp_matches(
   r.ev_action::text, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') AS found(part)
 WHERE r.rulename = '_RETURN' AND {which}
+ORDER BY 1, 2"""
+
+# Every relation in a view's query; pg_depend leaves out those that the server can't do without.
+VIEW_RELATIONS: Final = r"""
+SELECT DISTINCT r.ev_class, found.part[1]::oid
+FROM pg_rewrite r, regexp_matches(r.ev_action::text, ':relid (\d+)', 'g') AS found(part)
+WHERE r.rulename = '_RETURN' AND r.ev_class >= 16384
 ORDER BY 1, 2"""
 
 # Other users' objects that a view's meaning hangs on: types but enums, operator classes, ...
@@ -118,9 +159,12 @@ class CatalogRows:
     columns: list[Row]
     functions: list[Row]
     operators: list[Row]
+    casts: list[Row]
+    cast_types: list[Row]
     types: list[Row]
     inheritance: list[Row]
     view_columns: list[Row]
     view_functions: list[Row]
+    view_relations: list[Row]
     view_objects: list[Row]
     generated: list[Row]

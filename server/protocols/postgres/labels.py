@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Place = tuple[int, int]
 """A column: its relation's oid and its number; number 0 is the whole row."""
@@ -28,6 +28,12 @@ class Graph:
     origins: Mapping[int, tuple[Place | None, ...]] = field(default_factory=dict)
     kin: tuple[tuple[int, int], ...] = ()
     generated: Mapping[Place, frozenset[Place]] = field(default_factory=dict)
+
+    def with_touches(self, views: Iterable[int], places: Iterable[Place]) -> Graph:
+        """The graph with views that may show any of these places, whatever their queries name."""
+        everything = frozenset(places)
+        more = {view: self.touches.get(view, frozenset()) | everything for view in views}
+        return replace(self, touches={**self.touches, **more})
 
 
 Labels = Mapping[Place, frozenset[str]]

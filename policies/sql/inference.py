@@ -1,0 +1,68 @@
+"""What can be read off labelled values without showing them: by what they are compared with.
+
+A condition that compares a labelled column with constants tells one bit a row. One that compares
+it with values of another table tells which of them it is: those rows hold the value in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from policies.sql.grammar import strings, unwrap
+from policies.sql.lineage import Lineage, Scope, Source
+from policies.sql.parser import Tree
+
+Reference = tuple[Source, Lineage]
+
+# As many rows as their arguments say: counting those is reading the arguments.
+SET_RETURNING: Final = frozenset(
+    {
+        *("generate_series", "generate_subscripts", "unnest", "aclexplode"),
+        *("json_array_elements", "json_array_elements_text", "json_each", "json_each_text"),
+        *("jsonb_array_elements", "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text"),
+        *("json_object_keys", "jsonb_object_keys", "jsonb_path_query", "json_to_recordset"),
+        *("jsonb_to_recordset", "regexp_matches", "regexp_split_to_table", "string_to_table"),
+    }
+)
+
+
+def conjuncts_of(node: Tree | None) -> Iterator[Tree]:
+    """The parts of a condition that must all hold."""
+    kind, body = ("", {}) if node is None else unwrap(node)
+    if kind == "BoolExpr" and body["boolop"] == "AND_EXPR":
+        for part in body["args"]:
+            yield from conjuncts_of(part)
+    elif node is not None:
+        yield node
+
+
+def equates_columns(node: Tree) -> bool:
+    """Whether a condition is `a.x = b.y`."""
+    kind, body = unwrap(node)
+    sides = (body.get("lexpr", {}), body.get("rexpr", {}))
+    plain = kind == "A_Expr" and body["kind"] == "AEXPR_OP" and strings(body["name"]) == ("=",)
+    return plain and all("ColumnRef" in side for side in sides)
+
+
+def compared_labels(
+    references: Iterable[Reference], answers: Sequence[Lineage], scope: Scope
+) -> frozenset[str]:
+    """Labels that one expression compares with other data; `answers` are its subqueries'."""
+    near = {source for level in scope.levels() for source in level.items.sources}
+    seen = [(source, lineage) for source, lineage in references if source in near]
+    labelled = [(source, lineage) for source, lineage in seen if lineage.carried]
+    plain = {source for source, lineage in seen if not lineage.carried}
+    apart = (lineage for source, lineage in labelled if _meets_others(source, plain))
+    mixed = (lineage for _, lineage in labelled if lineage.mixed)
+    answered = (lineage for lineage in answers if plain or lineage.mixed)
+    return _labels((*apart, *mixed, *answered))
+
+
+def _meets_others(source: Source, plain: set[Source]) -> bool:
+    """A table's own row holds both sides anyway; a subquery may have put any two together."""
+    return bool(plain - {source}) or (source.relation is None and source in plain)
+
+
+def _labels(lineages: Iterable[Lineage]) -> frozenset[str]:
+    return frozenset(label for lineage in lineages for _, label in lineage.carried)

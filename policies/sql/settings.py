@@ -1,0 +1,94 @@
+"""Session settings: which may be set, and to what, and which may be shown.
+
+What may be set is what drivers and `psql` send when they start, to values that leave every
+statement its meaning. Everything else stays as the gateway set it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from policies.sql.grammar import unwrap, unwrap_as
+from policies.sql.not_understood import NotUnderstood
+from policies.sql.parser import Tree
+
+_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "bytea_output": frozenset({"hex"}),
+        "client_encoding": frozenset({"utf8", "utf-8", "unicode"}),
+        "client_min_messages": frozenset({"error", "warning", "notice", "log"}),
+        "datestyle": frozenset({"iso", "iso, mdy"}),
+        # All three print a float in full.
+        "extra_float_digits": frozenset({"1", "2", "3"}),
+        "intervalstyle": frozenset({"postgres"}),
+        "standard_conforming_strings": frozenset({"on", "true"}),
+        "timezone": frozenset({"utc", "etc/utc"}),
+    }
+)
+_ANY_TEXT: Final = frozenset({"application_name"})
+_LONGEST_NAME: Final = 63
+
+# They hold passwords, or commands that may: of the server to its primary, for its keys.
+_SECRET: Final = frozenset(
+    {
+        "all",
+        "archive_cleanup_command",
+        "archive_command",
+        "primary_conninfo",
+        "recovery_end_command",
+        "restore_command",
+        "ssl_passphrase_command",
+    }
+)
+
+
+def check_set(body: Tree) -> None:
+    """Refuses a SET of anything that is not listed here."""
+    if body["kind"] != "VAR_SET_VALUE":
+        raise NotUnderstood("SQL_NOT_UNDERSTOOD", "only SET name = value is understood")
+    name = body["name"].lower()
+    if not _is_listed(name, ", ".join(map(_text, body["args"]))):
+        raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} may not be changed to this")
+
+
+def _is_listed(name: str, value: str) -> bool:
+    if name in _ANY_TEXT:
+        return len(value.encode()) <= _LONGEST_NAME
+    return value.lower() in _VALUES.get(name, frozenset())
+
+
+def _text(node: Tree) -> str:
+    constant = unwrap_as("A_Const", node)
+    match constant:
+        case {"sval": {**text}}:
+            return str(text.get("sval", ""))
+        case {"ival": {**number}}:
+            return str(number.get("ival", 0))
+        case _:
+            raise NotUnderstood("SETTING_NOT_ALLOWED", "a setting's value of this kind")
+
+
+def is_harmless_call(arguments: list[Tree]) -> bool:
+    """Whether `set_config` is called for nothing but speed: asyncpg does, to look up a type."""
+    kinds = [unwrap(argument) for argument in arguments]
+    match kinds:
+        case [("A_Const", {"sval": {"sval": "jit"}}), (value, _), ("A_Const", {"boolval": _})]:
+            return value in ("A_Const", "ParamRef")
+        case _:
+            return False
+
+
+def check_shown(name: str) -> None:
+    """Refuses to show a setting that may hold a secret; applications keep theirs in dotted ones."""
+    if name.lower() in _SECRET or "." in name:
+        raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} is not shown")
+
+
+def check_asked(arguments: list[Tree]) -> None:
+    """The same for `current_setting`, whose argument must be written out."""
+    kind, body = unwrap(arguments[0]) if arguments else ("", {})
+    if kind != "A_Const" or "sval" not in body:
+        raise NotUnderstood("SETTING_NOT_ALLOWED", "current_setting of a name that is computed")
+    check_shown(body["sval"].get("sval", ""))

@@ -1,0 +1,33 @@
+"""One gateway for all attacks on SQL, over a database that somebody hostile has prepared."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks_sql.doors import Doors, open_doors
+from tests.e2e.world import World, build, tear_down
+from tests.fixtures.postgres import PostgresServer, execute
+
+HOSTILE = (Path(__file__).parent / "hostile.sql").read_text()
+
+
+@pytest.fixture(scope="package")
+def world(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = build(tmp_path_factory.mktemp("attacks_sql"), postgres, secrets.token_hex(4))
+    try:
+        asyncio.run(execute(made.direct_dsn, HOSTILE))
+        made.start()
+        yield made
+    finally:
+        tear_down(made)
+
+
+@pytest.fixture(scope="package")
+async def doors(world: World, anyio_backend: str) -> AsyncIterator[Doors]:
+    async with open_doors(world) as opened:
+        yield opened
