@@ -43,6 +43,11 @@ def test_only_the_gate_asks_whether_something_may_run() -> None:
     assert asked == ["server/gate.py"]
 
 
+def test_the_architecture_quotes_perform_as_it_is() -> None:
+    quoted = (ROOT / "ARCHITECTURE.md").read_text().split("```python\n")[1].split("```")[0]
+    assert quoted in (ROOT / "server/gate.py").read_text()
+
+
 def test_every_module_says_what_it_is() -> None:
     silent = [p for p in sources() if not ast.get_docstring(ast.parse(p.read_text()))]
     assert silent == []
