@@ -122,3 +122,12 @@ async def ask(world: World, path: str, body: dict[str, Any], *, account: str) ->
 
 async def approve(world: World, ticket: str) -> None:
     await ask(world, f"approvals/{ticket}/decision", {"approve": True}, account="victor")
+
+
+async def deny_all(world: World) -> None:
+    """What still waits is denied, so that the requester's 50 are never used up."""
+    async with world.journal() as journal:
+        waiting = await journal.fetch("SELECT id FROM tickets WHERE state = 'pending'")
+    for row in waiting:
+        path = f"approvals/{row['id']}/decision"
+        await ask(world, path, {"approve": False}, account="victor")

@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx2
 
-from tests.e2e.evidence import approve, call, insert, marker, ticket_for
+from tests.e2e.evidence import approve, call, deny_all, insert, marker, ticket_for
 from tests.e2e.world import World
 
 SEED: Final = 20_260_728
@@ -79,3 +79,4 @@ async def kill_again_and_again(world: World, kills: int) -> None:
         async with asyncio.timeout(60):
             await load.run()
         world.start()
+        await deny_all(world)
