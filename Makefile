@@ -29,7 +29,7 @@ format: $(VENV)/.test  ## put the sources in order
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test: $(VENV)/.test  ## tests that need only the registries' Python packages, no root
-	$(BIN)/python -m pytest -m "not programs and not full"
+	$(BIN)/python -m pytest -m "not programs and not full" -n 2 --dist loadfile
 	@echo "left out: tests marked 'programs' (MCP Inspector on Node, psql) and 'full' (full counts)."
 	@echo "run them with: make test-all"
 
