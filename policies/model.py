@@ -18,6 +18,7 @@ class Channel(StrEnum):
     ELICITATION = "elicitation"
     POSTGRES = "postgres"
     API = "api"
+    WEB = "web"
     GATEWAY = "gateway"
 
 

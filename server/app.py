@@ -31,21 +31,22 @@ from policies.sql.facts import TableName
 from recordings.journal import DigestKey, Journal, Record
 from recordings.store import Store
 from server import embedded
-from server.api import Api
-from server.api import Login as ApiLogin
-from server.api_recordings import StoredRecordings
-from server.approvals import Approvals
+from server.admission import Admission
+from server.api.endpoints import Api
+from server.api.endpoints import Login as ApiLogin
+from server.api.recordings import StoredRecordings
+from server.approvals.approvals import Approvals
+from server.approvals.desk import Desk
 from server.backends import Backend, ColumnRule
 from server.config import Configuration, PostgresTarget, load
 from server.credentials import Credentials, Login, Role
-from server.desk import Desk
 from server.explain import Explainer
 from server.gate import Gate
 from server.http_server import HttpServer
 from server.identity.fetch import open_http
 from server.identity.oidc import IssuerSettings, Verifier
 from server.keys import KeyRing, Purpose
-from server.mcp import McpSettings, Timing, build, http_app, serve_stdio
+from server.mcp.door import McpSettings, Timing, build, http_app, serve_stdio
 from server.policy_files import PolicyFiles
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
@@ -115,7 +116,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         masker = Masker(PseudonymKey(keys.current(Purpose.PSEUDONYM).secret), scanner)
         policies = PolicyFiles.of(configuration, backends)
         point = await policies.first(journal)
-        gate = Gate(point, backends, approvals, journal, masker)
+        gate = Gate(point, backends, approvals, journal, masker, Admission())
         verifier = await _verifier(configuration, journal, lifetime)
         await lifetime.enter_async_context(_background(gate, policies))
         desk = Desk(gate, approvals)

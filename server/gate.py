@@ -38,12 +38,13 @@ from policies.sql.facts import SqlFacts
 from recordings.events import Event, Pending, Results
 from recordings.journal import Journal, Json, Record
 from server import records
-from server.approvals import Approvals
+from server.admission import Admission
+from server.approvals.approvals import Approvals
+from server.approvals.tickets import bind
 from server.backends import CATALOG_AGE, RETRY_AGE, STALE_CODES, Backend
 from server.connections import Connection, NativeConnection
 from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape
 from server.refusals import not_approved, reads, unknown_target, unmet, within_rows
-from server.tickets import bind
 
 _ONLY_THE_GATE: Final = object()
 
@@ -97,6 +98,7 @@ class Gate:
     approvals: Approvals
     journal: Journal
     masker: Masker
+    admission: Admission
 
     @asynccontextmanager
     async def open(
@@ -106,26 +108,30 @@ class Gate:
 
         Raises `Denied`: a target that is unknown and one that is not permitted answer alike.
         """
-        grant, backend, opening = await self._connect(principal, target, channel, reason)
-        async with backend.connector.connect(grant) as connection:
+        async with AsyncExitStack() as lifetime:
+            await lifetime.enter_async_context(self.admission.session(principal))
+            grant, backend, opening = await self._connect(principal, target, channel, reason)
+            connection = await lifetime.enter_async_context(backend.connector.connect(grant))
             # A one-shot connection reaches the target with its first grant, and not before: the
             # opening is committed together with that grant's intent.
             session = Session(self, backend, grant, connection, opening)
-            async with session.recorded():
-                yield session
+            await lifetime.enter_async_context(session.recorded())
+            yield session
 
     @asynccontextmanager
     async def open_native(
         self, principal: Principal, target: str, *, channel: Channel
     ) -> AsyncIterator[NativeSession]:
         """Admit one caller to one target with a connection that speaks the target's protocol."""
-        grant, backend, opening = await self._connect(principal, target, channel, "")
-        await self.journal.commit(*opening)
-        await self._fresh_catalog(backend)
-        async with backend.connector.connect_native(grant) as connection:
+        async with AsyncExitStack() as lifetime:
+            await lifetime.enter_async_context(self.admission.session(principal))
+            grant, backend, opening = await self._connect(principal, target, channel, "")
+            await self.journal.commit(*opening)
+            await self._fresh_catalog(backend)
+            connection = await lifetime.enter_async_context(backend.connector.connect_native(grant))
             session = NativeSession(self, backend, grant, connection, ())
-            async with session.recorded():
-                yield session
+            await lifetime.enter_async_context(session.recorded())
+            yield session
 
     async def authorize(
         self,
@@ -314,6 +320,7 @@ class Session:
 
     async def _decide(self, action: Action) -> tuple[AccessRequest, Decision]:
         opened = self.opened.request
+        self.gate.admission.check(opened.principal)
         facts = None
         if isinstance(action, SqlStatement | SqlPrepare):
             facts = await self.gate.facts(self.backend, action.text)

@@ -8,7 +8,7 @@ from typing import Final
 from policies.errors import Refusal
 from policies.model import AccessRequest, Decision, Effect, LimitRows, SqlStatement
 from recordings.text import escaped
-from server.tickets import Ticket
+from server.approvals.tickets import Ticket
 
 
 def not_approved(ticket: Ticket) -> Refusal:

@@ -30,7 +30,7 @@ from server.identity.demo import CLIENT_ID, DemoProvider
 from server.identity.demo_routes import DemoRoutes
 from server.identity.token_store import StoredToken, TokenStore
 from tests.recordings.samples import stored
-from tests.server.api_world import BAD, RECORDS, TICKET, VICTOR, World
+from tests.server.api.world import BAD, RECORDS, TICKET, VICTOR, World
 from tests.server.identity.browser import press
 from tests.server.identity.serving import Stage, listening, serving, url_of
 

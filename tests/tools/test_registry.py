@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from server.mcp_results import tool_listing
+from server.mcp.results import tool_listing
 from tools.registry import TOOLS
 from tools.schema import compact_schema
 from tools.tool import Tool

@@ -29,7 +29,8 @@ from policies.sql.facts import TableName
 from recordings.chain import DigestKey
 from recordings.journal import Journal
 from recordings.store import Store
-from server.approvals import Approvals
+from server.admission import Admission
+from server.approvals.approvals import Approvals
 from server.backends import Backend, ColumnRule
 from server.gate import Gate
 from server.protocols.postgres.connector import PostgresConnector
@@ -143,6 +144,7 @@ async def opened(sample: SampleDatabase, store_database: PostgresDatabase) -> As
             Approvals(store, journal, timedelta(minutes=5)),
             journal,
             Masker(PseudonymKey(b"a pseudonym key of 32 bytes long"), FindsNothing()),
+            Admission(),
         )
         listener = PostgresListener(gate, verify)
         host, port = await lifetime.enter_async_context(listener.serving("127.0.0.1", 0))

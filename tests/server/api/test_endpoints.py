@@ -13,9 +13,9 @@ import pytest
 
 from policies.model import Channel, ExplainPolicy, ReadRecording
 from recordings.export import ndjson_line
-from server.api import MAX_BODY, Login
+from server.api.endpoints import MAX_BODY, Login
 from tests.recordings.samples import OPENED
-from tests.server.api_world import BAD, METADATA, RECORDS, RESOURCE, RITA, TICKET, VICTOR, World
+from tests.server.api.world import BAD, METADATA, RECORDS, RESOURCE, RITA, TICKET, VICTOR, World
 from tests.server.identity.serving import Stage, listening, serving, url_of
 
 pytestmark = pytest.mark.anyio

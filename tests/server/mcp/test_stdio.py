@@ -9,8 +9,8 @@ from mcp import Client, MCPError
 
 from policies.errors import BackendUnavailable, Unauthenticated
 from policies.model import Principal
-from server.mcp import McpSettings, build, serve_stdio
-from server.mcp_identity import http_caller, stdio_caller
+from server.mcp.door import McpSettings, build, serve_stdio
+from server.mcp.identity import http_caller, stdio_caller
 from tests.fixtures.gateway import ALICE, FakeGateway, StaticVerifier, shop
 from tests.fixtures.mcp import KEYS, text_of
 

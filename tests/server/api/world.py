@@ -21,7 +21,7 @@ from policies.model import (
 from recordings.export import ndjson_line
 from recordings.sessions import SessionSummary, StoredRecord
 from recordings.verify import Flaw, Verdict
-from server.api import Api, Document, Login
+from server.api.endpoints import Api, Document, Login
 from tests.recordings.samples import CLOSED, DONE, INTENT, OPENED, OUTCOME, columns, rows
 from tools.gateway import TicketView
 

@@ -29,9 +29,9 @@ from starlette.applications import Starlette
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Route
 
-from server.disconnects import Disconnects
-from server.mcp_calls import Calls, Gateway, Performed, Timing
-from server.mcp_identity import Caller, TokenVerifier, Verifier, http_caller, stdio_caller
+from server.mcp.calls import Calls, Gateway, Performed, Timing
+from server.mcp.disconnects import Disconnects
+from server.mcp.identity import Caller, TokenVerifier, Verifier, http_caller, stdio_caller
 from tools.cursor import Cursors
 
 __all__ = [

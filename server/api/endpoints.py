@@ -24,7 +24,7 @@ from policies.model import Channel, Decision, ExplainPolicy, Principal, ReadReco
 from recordings.chain import Json
 from recordings.sessions import SessionSummary, StoredRecord
 from recordings.verify import Verdict
-from server.api_answers import Lines, answer_to, document
+from server.api.answers import Lines, answer_to, document
 from server.identity.strict import read_json
 from tools.gateway import TicketView
 

@@ -11,7 +11,7 @@ import mcp.types as t
 import pytest
 
 from policies.model import Channel
-from server.mcp import Timing
+from server.mcp.door import Timing
 from tests.fixtures.gateway import ALICE, BOB, FakeGateway, shop
 from tests.fixtures.mcp import Door, Elicit, connected, serving, text_of
 

@@ -23,11 +23,11 @@ from policies.model import (
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 from recordings.events import Results
 from server import records
-from server.approvals import Approvals
+from server.approvals.approvals import Approvals
+from server.approvals.refusals import unknown_ticket
+from server.approvals.tickets import Ticket
 from server.backends import Backend
 from server.gate import Gate, Session
-from server.ticket_refusals import unknown_ticket
-from server.tickets import Ticket
 from tools.gateway import TargetView, TicketView
 
 PROBED_TABLES: Final = 20
@@ -219,7 +219,7 @@ def _storable(text: str) -> str:
 def view(ticket: Ticket) -> TicketView:
     """A ticket as tools and the command line show it."""
     action = ticket.document["action"]
-    assert isinstance(action, dict)  # noqa: S101 -- written by server.tickets.bind
+    assert isinstance(action, dict)  # noqa: S101 -- written by server.approvals.tickets.bind
     parameters = action.get("parameters") or []
     last = ticket.decisions[-1] if ticket.decisions else None
     return TicketView(

@@ -17,8 +17,8 @@ from policies.model import (
     Target,
 )
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
+from server.approvals.tickets import Ticket, TicketDecision, bind
 from server.connections import Surroundings
-from server.tickets import Ticket, TicketDecision, bind
 
 RITA = Principal("corp:rita", "rita", "agent-1", frozenset({"developers"}))
 VICTOR = Principal("corp:victor", "victor", "cli", frozenset({"dba"}))

@@ -18,16 +18,16 @@ from policies.errors import BackendUnavailable, Denied
 from policies.model import AccessRequest, Channel, DecideApproval, Principal, RequireApproval
 from recordings.journal import Journal, Json, Record
 from recordings.store import STORE_ERRORS, Store
-from server.notices import Notices
-from server.records import refused_call
-from server.ticket_refusals import already_closed, require_decidable, too_many, unknown_ticket
-from server.tickets import (
+from server.approvals.notices import Notices
+from server.approvals.refusals import already_closed, require_decidable, too_many, unknown_ticket
+from server.approvals.tickets import (
     Binding,
     Ticket,
     TicketDecision,
     requirement_document,
     requirement_from,
 )
+from server.records import refused_call
 
 LOOK_AGAIN: Final = 5.0  # seconds: a waiter looks again even when no notice reaches it
 CHANNEL: Final = "ostiary_tickets"

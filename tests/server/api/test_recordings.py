@@ -12,7 +12,7 @@ import pytest
 
 from recordings.journal import DigestKey, Journal, Record
 from recordings.store import Store
-from server.api_recordings import StoredRecordings
+from server.api.recordings import StoredRecordings
 from server.keys import KeyRing, Purpose
 from tests.fixtures.postgres import PostgresDatabase
 

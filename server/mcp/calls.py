@@ -22,10 +22,10 @@ import tools.gateway
 from policies.errors import Denied, Refusal
 from policies.model import Action, Channel, Principal
 from recordings.events import Pending, Results
-from server.disconnects import cancelled_on_departure
-from server.elicitation import Client, Round, second_round
-from server.mcp_identity import Caller
-from server.mcp_results import CANCELLED, UNKNOWN_TOOL, result, tool_listing, worded
+from server.mcp.disconnects import cancelled_on_departure
+from server.mcp.elicitation import Client, Round, second_round
+from server.mcp.identity import Caller
+from server.mcp.results import CANCELLED, UNKNOWN_TOOL, result, tool_listing, worded
 from tools.confirmation import confirmation, confirmed
 from tools.cursor import Cursors
 from tools.escaping import visible

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from policies.errors import Denied, Refusal
 from policies.model import Principal, RequireApproval
-from server.tickets import Ticket
+from server.approvals.tickets import Ticket
 
 
 def unknown_ticket(ticket: str) -> Refusal:

@@ -1,0 +1,1 @@
+"""Approval tickets: asked for, decided, used once."""
