@@ -13,6 +13,7 @@ class Column:
     """A column: attribute number, type name as `format_type` prints it, and its labels.
 
     `user_code`: a cast of its type, which the server may put in unasked, calls a user's function.
+    `hidden`: `*` leaves it out (MySQL's INVISIBLE).
     """
 
     name: str
@@ -20,6 +21,7 @@ class Column:
     type: str
     labels: frozenset[str] = frozenset()
     user_code: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Catalog:
 
     `functions`: schema -> names with every overload safe to call in a read (volatility
     immutable or stable, not on the deny list); `operators` and `types`: built-in names that
-    stand for no user's code.
+    stand for no user's code. `ignores_case`: names of databases, tables and aliases are compared
+    in any case (MySQL's lower_case_table_names is not 0).
     """
 
     version: str
@@ -57,6 +60,7 @@ class Catalog:
     operators: frozenset[str]
     types: frozenset[str]
     by_oid: Mapping[int, Relation] = field(default_factory=dict)
+    ignores_case: bool = False
 
     def resolve(self, schema: str | None, name: str) -> Relation | None:
         """The relation that the server would take for this name, or None."""

@@ -1,0 +1,223 @@
+"""MySQL and MariaDB statements -> facts. What is not understood is opaque, and no input raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from policies.sql.catalog import Catalog
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableUse
+from policies.sql.lineage import Shape, exact_shape
+from policies.sql.mysql import names
+from policies.sql.mysql.changes import ChangeWalker
+from policies.sql.mysql.cursor import Cursor, described
+from policies.sql.mysql.definitions import DefinitionWalker
+from policies.sql.mysql.findings import MySqlFindings
+from policies.sql.mysql.gate import Text, read
+from policies.sql.mysql.lexer import Kind
+from policies.sql.mysql.scopes import Level
+from policies.sql.mysql.sessions import SessionWalker
+from policies.sql.mysql.steps import next_step, unclear
+from policies.sql.mysql.variables import READABLE
+from policies.sql.not_understood import NotUnderstood
+
+_LONGEST_REASON: Final = 300
+# A plan or a list of definitions has fewer columns than this.
+_CLEAN_COLUMNS: Final = frozenset(range(32))
+_NOTHING: Final = exact_shape(())
+_CHANGES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
+_QUERIES: Final = frozenset({"SELECT", "TABLE", "VALUES"})
+_TRANSACTIONS: Final = frozenset({"BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"})
+_EXPLAINS: Final = frozenset({"EXPLAIN", "DESCRIBE", "DESC"})
+
+
+def analyse(text: str, catalog: Catalog) -> SqlFacts:
+    """The facts about one statement as the server behind `catalog` would run it."""
+    found = Text("", (), {})
+    findings = MySqlFindings(catalog, found)
+    try:
+        found = Text(text, (), {})
+        findings = MySqlFindings(catalog, found)
+        found = read(text)
+        findings = MySqlFindings(catalog, found)
+        facts = _Analysis(findings, found).statement()
+        findings.refuse_alike_names()
+        return facts
+    except NotUnderstood as unknown:
+        return _opaque(findings, unknown)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+        # A tree of another shape than tree.py lists: refused, like whatever is not listed there.
+        return _opaque(findings, unclear("this form"))
+    except RecursionError:
+        deep = NotUnderstood("SQL_TOO_DEEP", "expressions are nested too deep")
+        return _opaque(findings, deep)
+
+
+def _opaque(findings: MySqlFindings, unknown: NotUnderstood) -> SqlFacts:
+    # Reasons quote names out of the statement, which may be long.
+    reason = unknown.reason[:1].upper() + unknown.reason[1:_LONGEST_REASON] + "."
+    span = findings.span(unknown.location)
+    return SqlFacts(
+        effect=SqlEffect.OPAQUE,
+        kinds=frozenset(findings.kinds),
+        has_where=False,
+        opaque=Opaque(unknown.code, reason, next_step(unknown.code), span),
+    )
+
+
+class _Analysis:
+    """One statement, dispatched by its first words."""
+
+    def __init__(self, findings: MySqlFindings, found: Text) -> None:
+        self._findings = findings
+        self._text = found
+        self._walker = ChangeWalker(findings, found)
+        self._sessions = SessionWalker(findings)
+
+    def statement(self) -> SqlFacts:
+        cursor = Cursor(self._text, 0, len(self._text.tokens))
+        if cursor.at_end:
+            # The server answers it with an error, and runs nothing.
+            self._findings.kinds.add("empty")
+            return self._facts(SqlEffect.READ, _NOTHING)
+        if cursor.skip("SET"):
+            return self._facts(self._sessions.set(cursor), _NOTHING)
+        self._check_variables()
+        return self._understood(cursor)
+
+    def _understood(self, cursor: Cursor) -> SqlFacts:
+        word = cursor.word()
+        if _is_query(cursor):
+            return self._rows(cursor)
+        if word in _EXPLAINS or (word == "ANALYZE" and cursor.word(1) != "TABLE"):
+            return self._explain(cursor)
+        if word in _TRANSACTIONS:
+            self._sessions.transaction(cursor)
+            return self._facts(SqlEffect.TRANSACTION, _NOTHING)
+        if cursor.skip("SHOW"):
+            self._sessions.show(cursor)
+            return self._shown()
+        if cursor.skip("USE"):
+            self._sessions.use(cursor)
+            return self._facts(SqlEffect.SESSION, _NOTHING)
+        if DefinitionWalker(self._walker).define(cursor):
+            return self._facts(SqlEffect.DDL, _NOTHING)
+        token = cursor.token
+        said = "this statement" if token is None else described(token)
+        raise unclear(said, cursor.location)
+
+    def _rows(self, cursor: Cursor) -> SqlFacts:
+        shape = self._walked(cursor)
+        self._findings.kinds.update([] if self._findings.writes else ["select"])
+        effect = SqlEffect.WRITE if self._findings.writes else SqlEffect.READ
+        return self._facts(effect, shape)
+
+    def _walked(self, cursor: Cursor) -> Shape:
+        """Walks a query or a change, with the WITH clause before it."""
+        start = cursor.index
+        if cursor.word() == "WITH":
+            cursor.index = _past_with(cursor)
+        if cursor.word() in _CHANGES:
+            shape = self._walker.change(cursor, (start, cursor.index))
+        else:
+            shape = self._walker.outermost(self._walker.parse((start, cursor.stop)), Level())
+        self._lock_rows()
+        return shape
+
+    def _lock_rows(self) -> None:
+        """FOR UPDATE and its like lock rows: they count as an update of each table that is read."""
+        for location in self._walker.locks[:1]:
+            for use in self._findings.tables:
+                relation = names.find_relation(
+                    self._findings.catalog, use.table.schema, use.table.name
+                )
+                if relation is None:
+                    raise unclear("locking these rows", location)
+                names.writable(relation, location=location)
+                self._findings.write(relation, "update", None)
+
+    def _explain(self, cursor: Cursor) -> SqlFacts:
+        running = cursor.skip("ANALYZE")
+        cursor.index += not running
+        running |= cursor.skip("ANALYZE")
+        cursor.skip_any(frozenset({"EXTENDED", "PARTITIONS"}))
+        if cursor.word() == "FORMAT" and cursor.sign(1) == "=":
+            cursor.index += 2
+            cursor.name()
+        running |= cursor.skip("ANALYZE")
+        if not _is_query(cursor):
+            if running:
+                raise unclear("this form of EXPLAIN", cursor.location)
+            self._sessions.describe(cursor)
+            return self._shown()
+        self._findings.kinds.add("explain")
+        self._walked(cursor)
+        if running and self._findings.writes:
+            raise unclear("EXPLAIN ANALYZE of a change, which it would make,")
+        return self._plan(running)
+
+    def _plan(self, running: bool) -> SqlFacts:
+        """A plan tells of values: the server reads rows to make it, and counts those that ran."""
+        facts = _only_read(self._facts(SqlEffect.READ, _NOTHING))
+        silent = not running and not facts.labels_read
+        return replace(facts, clean_outputs=_CLEAN_COLUMNS if silent else frozenset())
+
+    def _shown(self) -> SqlFacts:
+        """Definitions hold no values."""
+        return replace(self._facts(SqlEffect.READ, _NOTHING), clean_outputs=_CLEAN_COLUMNS)
+
+    def _check_variables(self) -> None:
+        for token in self._text.tokens:
+            if token.kind is Kind.VARIABLE and token.value not in READABLE:
+                raise NotUnderstood(
+                    "SETTING_NOT_ALLOWED", f"the setting {token.value} is not shown", token.start
+                )
+
+    def _facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
+        found = self._findings
+        known = shape.outputs[: shape.certain]
+        return SqlFacts(
+            effect=effect,
+            kinds=frozenset(found.kinds),
+            tables=found.tables,
+            functions=frozenset(found.functions),
+            has_where=found.has_where,
+            labels_read=found.labels_read,
+            labels_copied=found.labels_copied if effect is not SqlEffect.READ else frozenset(),
+            labels_compared=found.labels_compared,
+            clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
+            objects=found.objects,
+        )
+
+
+def _is_query(cursor: Cursor) -> bool:
+    """Whether a query or a change begins here."""
+    first = cursor.word()
+    return first in _QUERIES or first in _CHANGES or first == "WITH" or cursor.sign() == "("
+
+
+def _past_with(cursor: Cursor) -> int:
+    """Where the statement after a WITH clause begins: the first such word outside of brackets."""
+    index = cursor.index
+    while index < cursor.stop:
+        token = cursor.text.tokens[index]
+        if token.word in _QUERIES or token.word in _CHANGES:
+            return index
+        bracket = token.kind is Kind.SIGN and token.value == "("
+        index = (cursor.text.counterpart[index] if bracket else index) + 1
+    return cursor.index
+
+
+def _only_read(facts: SqlFacts) -> SqlFacts:
+    """The facts of an EXPLAIN that runs nothing: what would be written counts as read."""
+    merged: dict[object, TableUse] = {}
+    for use in facts.tables:
+        before = merged.get(use.table, use)
+        merged[use.table] = TableUse(
+            use.table,
+            "select",
+            before.columns | use.columns,
+            before.labels | use.labels,
+            before.span or use.span,
+        )
+    return replace(facts, tables=tuple(merged.values()), has_where=True, labels_copied=frozenset())

@@ -1,0 +1,218 @@
+"""Expressions of MySQL: what they call and read, and which labels their value may carry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from policies.sql.inference import compared_labels
+from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Shape, union
+from policies.sql.mysql import names
+from policies.sql.mysql.calls import Call
+from policies.sql.mysql.columns import ColumnResolver
+from policies.sql.mysql.findings import MySqlFindings
+from policies.sql.mysql.functions import RESERVED_FUNCTIONS
+from policies.sql.mysql.gate import Text
+from policies.sql.mysql.inference import conjuncts_of
+from policies.sql.mysql.plain import PlainText
+from policies.sql.mysql.scopes import Level
+from policies.sql.mysql.steps import unclear
+from policies.sql.mysql.tree import (
+    Node,
+    checked,
+    child,
+    children,
+    number,
+    operands,
+    parse,
+    required,
+)
+from policies.sql.not_understood import NotUnderstood
+
+_CHAINS: Final[tuple[type[Node], ...]] = (
+    *(exp.And, exp.Or, exp.EQ, exp.LT, exp.Is, exp.Like),
+    *(exp.Add, exp.Sub, exp.Mul, exp.Div),
+)
+_CONSTANTS: Final[tuple[type[Node], ...]] = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder)
+
+
+_Walk = Callable[[Node, Level], Lineage]
+
+
+def _constant(node: Node, level: Level) -> Lineage:
+    return CLEAN
+
+
+class ExpressionWalker(ABC):
+    """Walks expressions; queries inside them are walked by the class that knows queries."""
+
+    def __init__(self, findings: MySqlFindings, read: Text) -> None:
+        self.findings = findings
+        self.catalog = findings.catalog
+        self.read = read
+        self.columns = ColumnResolver(findings, read.tokens)
+        self.calls: dict[int, Call] = {}
+        self.locks: list[int] = []
+        self._walks: Mapping[type[Node], _Walk] = {
+            **dict.fromkeys(_CONSTANTS, _constant),
+            **dict.fromkeys(_CHAINS, self._chain),
+            exp.Column: self.columns.reference,
+            exp.Paren: self._inner,
+            exp.Not: self._inner,
+            exp.Neg: self._inner,
+            exp.BitwiseNot: self._inner,
+            exp.Tuple: lambda node, level: self.every(children(node, "expressions"), level),
+            exp.Concat: lambda node, level: self.every(children(node, "expressions"), level),
+            exp.Between: self._between,
+            exp.Case: self._case,
+            exp.Anonymous: self._call,
+            exp.Window: self._windowed,
+            exp.In: self._in,
+            exp.Exists: self._exists,
+            exp.Any: self._any,
+            exp.All: self._any,
+            exp.Subquery: self._scalar,
+        }
+
+    @abstractmethod
+    def query(self, node: Node, level: Level) -> Shape:
+        """Walks a query inside `level`."""
+
+    def parse(
+        self, *parts: str | tuple[int, int], called: frozenset[str] = RESERVED_FUNCTIONS
+    ) -> Node:
+        """The tree of a query that is put together of plain words and of ranges of tokens.
+
+        Every function in the ranges is looked up here, wherever the tree may have it.
+        """
+        plain = PlainText(self.read, called)
+        written = (p if isinstance(p, str) else plain.write(*p) for p in parts)
+        text = " ".join(written)
+        for index, call in plain.calls.items():
+            database = names.resolve_function(self.catalog, call)
+            self.findings.functions.add(
+                call.name if database is None else f"{database}.{call.name}"
+            )
+            self.calls[index] = Call(database, call.name, call.location, call.columns)
+        self.locks += plain.locks
+        return parse(text)
+
+    def expression(self, node: Node, level: Level) -> Lineage:
+        """The lineage of one expression."""
+        walk = self._walks.get(type(node))
+        if walk is None:
+            raise unclear(f"a form ({type(node).__name__})")
+        return walk(checked(node), level)
+
+    def condition(self, node: Node | None, level: Level) -> Lineage:
+        """Walks a WHERE, ON or HAVING; what could be read off the rows it lets through is noted."""
+        tested = union(self.compare_in(part, level) for part in conjuncts_of(node))
+        self.findings.tests.append(tested)
+        return tested
+
+    def compare_in(self, node: Node, level: Level) -> Lineage:
+        """Walks an expression that says which rows there are, or in what order."""
+        lineage, compared = self.judged(node, level)
+        self.findings.compared |= compared
+        return lineage
+
+    def judged(self, node: Node, level: Level) -> tuple[Lineage, frozenset[str]]:
+        """An expression's lineage, and the labels that it compares with other data."""
+        found = self.findings
+        references, answers = len(found.references), len(found.answers)
+        lineage = self.expression(node, level)
+        own = [answer for scope, answer in found.answers[answers:] if scope is level]
+        return lineage, compared_labels(found.references[references:], own, level)
+
+    def every(self, nodes: Iterable[Node], level: Level) -> Lineage:
+        return union([self.expression(node, level) for node in nodes])
+
+    def optional(self, node: Node | None, level: Level) -> Lineage:
+        return CLEAN if node is None else self.expression(node, level)
+
+    def order(self, node: Node | None, level: Level) -> list[Node]:
+        """The keys of an ORDER BY."""
+        if node is None:
+            return []
+        keys = [checked(key) for key in children(checked(node), "expressions")]
+        return [required(key, "this") if isinstance(key, exp.Ordered) else key for key in keys]
+
+    def window(self, node: Node, level: Level) -> Lineage:
+        """What a window's definition carries; one that is defined elsewhere may carry anything."""
+        keys = [*children(node, "partition_by"), *self.order(child(node, "order"), level)]
+        named = UNCERTAIN if child(node, "alias") is not None else CLEAN
+        return self.every(keys, level) | named
+
+    def call_of(self, node: Node) -> Call:
+        """What an Anonymous calls, as it stands in the text."""
+        call = self.calls.get(number(checked(node), "f"))
+        if call is None:
+            raise unclear("a call")
+        return call
+
+    def _chain(self, node: Node, level: Level) -> Lineage:
+        return self.every(operands(node, _CHAINS), level)
+
+    def _inner(self, node: Node, level: Level) -> Lineage:
+        return self.expression(required(node, "this"), level)
+
+    def _between(self, node: Node, level: Level) -> Lineage:
+        return self.every((required(node, part) for part in ("this", "low", "high")), level)
+
+    def _case(self, node: Node, level: Level) -> Lineage:
+        branches = [checked(branch) for branch in children(node, "ifs")]
+        parts = (required(branch, part) for branch in branches for part in ("this", "true"))
+        ends = (self.optional(child(node, end), level) for end in ("this", "default"))
+        return self.every(parts, level) | union(ends)
+
+    def _call(self, node: Node, level: Level) -> Lineage:
+        call, arguments = self.call_of(node), children(node, "expressions")
+        if call.name == "json_table":
+            raise unclear("JSON_TABLE outside of FROM", call.location)
+        if call.name == "last_insert_id" and arguments:
+            # It keeps its argument for a later statement.
+            raise NotUnderstood(
+                "FUNCTION_NOT_ALLOWED", "last_insert_id takes no argument here", call.location
+            )
+        lineage = self.every(arguments, level)
+        if call.database is not None:
+            self.findings.call_unknown_code()
+            return UNCERTAIN
+        # A count says how many, never which.
+        return CLEAN if call.name == "count" else lineage
+
+    def _windowed(self, node: Node, level: Level) -> Lineage:
+        return self.expression(required(node, "this"), level) | self.window(node, level)
+
+    def _in(self, node: Node, level: Level) -> Lineage:
+        tested = self.expression(required(node, "this"), level)
+        query = child(node, "query")
+        if query is None:
+            return tested | self.every(children(node, "expressions"), level)
+        return tested | self._tested(query, level)
+
+    def _any(self, node: Node, level: Level) -> Lineage:
+        return self._tested(required(node, "this"), level)
+
+    def _tested(self, query: Node, level: Level) -> Lineage:
+        before = len(self.findings.references)
+        shape = self.query(query, level)
+        self.findings.answers.append((level, shape.lineage))
+        return shape.lineage | self._looked_at(before)
+
+    def _exists(self, node: Node, level: Level) -> Lineage:
+        before = len(self.findings.references)
+        shape = self.query(required(node, "this"), level)
+        return shape.lineage | self._looked_at(before)
+
+    def _looked_at(self, before: int) -> Lineage:
+        """The answer of a test tells about everything that the subquery looked at."""
+        return union(lineage for _, lineage in self.findings.references[before:])
+
+    def _scalar(self, node: Node, level: Level) -> Lineage:
+        shape = self.query(node, level)
+        self.findings.answers.append((level, shape.lineage))
+        return shape.lineage

@@ -1,0 +1,95 @@
+"""Conditions of MySQL taken apart: what must all hold, what equates columns, what says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from sqlglot import exp
+
+from policies.sql.mysql.lexer import Kind, Token
+from policies.sql.mysql.tree import Node, child, children, operands
+
+_TOKENS: Final = (exp.Identifier, exp.Literal, exp.Anonymous)
+_LARGE: Final = 60  # nodes
+_COMPARISONS: Final = (exp.EQ, exp.LT, exp.Like)
+
+
+def conjuncts_of(node: Node | None) -> Iterator[Node]:
+    """The parts of a condition that must all hold."""
+    while isinstance(node, exp.Paren):
+        node = child(node, "this")
+    if isinstance(node, exp.And):
+        for part in operands(node, (exp.And,)):
+            yield from conjuncts_of(part)
+    elif node is not None:
+        yield node
+
+
+def equates_columns(node: Node) -> bool:
+    """Whether a condition is `a.x = b.y`."""
+    sides = (child(node, "this"), child(node, "expression")) if isinstance(node, exp.EQ) else ()
+    return bool(sides) and all(isinstance(side, exp.Column) for side in sides)
+
+
+def spelled(node: Node, tokens: tuple[Token, ...]) -> str:
+    """An expression with its tokens' values in place of their numbers, to compare it by.
+
+    A large one is like no other: nobody writes one twice, and each may hold the next.
+    """
+    if sum(1 for _ in islice(node.walk(), _LARGE)) == _LARGE:
+        return f"an expression at {id(node)}"
+    return _spell(node, tokens)
+
+
+def _spell(node: Node, tokens: tuple[Token, ...]) -> str:
+    inner = ", ".join(_spell(part, tokens) for part in node.iter_expressions())
+    own = "" if isinstance(node.args.get("this"), exp.Expression) else str(node.args.get("this"))
+    digits = own.lstrip("nf")
+    if isinstance(node, _TOKENS) and digits.isdigit() and int(digits) < len(tokens):
+        own = tokens[int(digits)].value.lower()
+    return f"{type(node).__name__}({own}: {inner})"
+
+
+def has_live_column(node: Node, tokens: tuple[Token, ...]) -> bool:
+    """Whether an expression names a column outside of comparisons that hold for every row."""
+    if isinstance(node, exp.Column):
+        return True
+    if isinstance(node, _COMPARISONS) and _holds_always(node, tokens):
+        return False
+    if isinstance(node, exp.In) and _contains_itself(node, tokens):
+        return False
+    return any(has_live_column(inner, tokens) for inner in node.iter_expressions())
+
+
+def has_complementary_tests(nodes: list[Node], tokens: tuple[Token, ...]) -> bool:
+    """Whether an OR holds both a test and its negation: `x IS NULL OR NOT x IS NULL`."""
+    said = {spelled(_bare(node), tokens) for node in nodes}
+    denied = (_bare(node).args["this"] for node in nodes if isinstance(_bare(node), exp.Not))
+    return any(spelled(_bare(inner), tokens) in said for inner in denied)
+
+
+def _bare(node: Node) -> Node:
+    while isinstance(node, exp.Paren):
+        node = node.args["this"]
+    return node
+
+
+def _holds_always(node: Node, tokens: tuple[Token, ...]) -> bool:
+    left, right = node.args["this"], node.args["expression"]
+    if spelled(left, tokens) == spelled(right, tokens):
+        return True
+    return isinstance(node, exp.Like) and _matches_all(right, tokens)
+
+
+def _matches_all(pattern: Node, tokens: tuple[Token, ...]) -> bool:
+    if not isinstance(pattern, exp.Literal):
+        return False
+    token = tokens[int(str(pattern.args["this"]))]
+    return token.kind is Kind.STRING and set(token.value) <= {"%", ".", "*", "^", "$"}
+
+
+def _contains_itself(node: Node, tokens: tuple[Token, ...]) -> bool:
+    tested = spelled(node.args["this"], tokens)
+    return any(spelled(item, tokens) == tested for item in children(node, "expressions"))
