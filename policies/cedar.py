@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import cedarpy
 
+from policies import packs
 from policies.errors import Refusal
 from policies.loading import PolicySets, load_policy_sets
+from policies.mentions import attributes
 from policies.model import (
     AccessRequest,
+    Audit,
     Channel,
     Decision,
     Effect,
@@ -26,7 +29,7 @@ from policies.model import (
 from policies.questions import Asked, Unanswerable, entities, questions, request_context, sql_facts
 
 VOLATILE: Final = ("now", "session", "reason")
-STARTER: Final = Path(__file__).with_name("starter")
+STARTER: Final = packs.directory_of("starter")
 
 _NEXT_STEPS: Final[Mapping[str, str]] = {
     "sql.select": "Ask for access to this table, or read another one.",
@@ -42,12 +45,12 @@ def load(
     labels: Collection[str] = (),
     groups: Collection[str] | None = None,
 ) -> CedarDecisionPoint:
-    """The policies of a directory, or those that come with the gateway (`starter`).
+    """The policies of a directory, or a pack that comes with the gateway, by its name.
 
     `targets` and `groups` are the configured names, None where they are not known; `labels` are
     those that columns carry. Raises ConfigError with file, line and policy id.
     """
-    directory = STARTER if source == "starter" else Path(source)
+    directory = packs.directory_of(source)
     sets = load_policy_sets(directory, targets=targets, labels=labels, groups=groups)
     return CedarDecisionPoint(sets)
 
@@ -66,6 +69,15 @@ class _Answer:
         resource = f'{self.asked.resource["type"]}::"{self.asked.resource["id"]}"'
         policies = self.permits + self.forbids + self.gates
         return Question(self.asked.action, resource, self.allowed, policies)
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """Questions as they are put to Cedar, with what they speak about."""
+
+    asked: tuple[Asked, ...]
+    documents: list[dict[str, Any]]
+    known: cedarpy.Entities
 
 
 class _EvaluationFailed(Exception):
@@ -90,19 +102,34 @@ class CedarDecisionPoint:
         """What policies may read of a request that is new each time: now, session, reason."""
         return self._reads
 
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Whatever conditions read by name, of whatever entity."""
+        return frozenset(n for p in self._sets.policies.values() for n in attributes(p.document))
+
     def location(self, policy: str) -> str:
         """Where a policy stands, as `file:line`; empty for what no file says."""
         found = self._sets.policies.get(policy)
         return found.source.place if found else ""
+
+    def sentence(self, policy: str) -> str:
+        """What a policy's author says about it in `@reason`."""
+        found = self._sets.policies.get(policy)
+        return found.note.reason if found else ""
 
     def decide(self, request: AccessRequest) -> Decision:
         """Permit with obligations, or deny with a refusal; never raises for any request."""
         if isinstance(request.action, ReadCatalog):
             return self._catalog(request)
         try:
-            answers = self._answers(request, questions(request))
+            put = self._put(request)
+            answers, audits = self._answers(put), self._audits(request, put)
         except (_EvaluationFailed, Unanswerable, ValueError):
             return self._deny(_policy_error(), ())
+        decision = self._decision(request, answers)
+        return replace(decision, audits=audits) if audits else decision
+
+    def _decision(self, request: AccessRequest, answers: tuple[_Answer, ...]) -> Decision:
         refusal = self._refusal(request, answers)
         if refusal is not None:
             return self._deny(refusal, answers)
@@ -121,29 +148,49 @@ class CedarDecisionPoint:
         asked = tuple(answer.question() for answer in answers)
         return Decision(Effect.DENY, self.version, (), refusal, asked)
 
-    def _answers(self, request: AccessRequest, asked: tuple[Asked, ...]) -> tuple[_Answer, ...]:
-        context = request_context(request)
+    def _put(self, request: AccessRequest) -> _Put:
+        asked, context = questions(request), request_context(request)
         documents = [dict(question.document(request.principal, context)) for question in asked]
         known = cedarpy.Entities.from_json_str(
             json.dumps(entities(request, asked)), self._sets.schema
         )
-        core = self._ask(documents, self._sets.core, known)
-        gates = self._ask(documents, self._sets.gates, known)
-        rows = zip(asked, core, gates, strict=True)
+        return _Put(asked, documents, known)
+
+    def _answers(self, put: _Put) -> tuple[_Answer, ...]:
+        core, gates = self._ask(put, self._sets.core), self._ask(put, self._sets.gates)
+        rows = zip(put.asked, core, gates, strict=True)
         return tuple(self._answer(question, *results) for question, *results in rows)
 
-    def _ask(
-        self,
-        documents: list[dict[str, Any]],
-        policies: cedarpy.PolicySet,
-        known: cedarpy.Entities,
-    ) -> list[cedarpy.AuthzResult]:
-        results = cedarpy.is_authorized_batch(documents, policies, known, self._sets.schema)
+    def _audits(self, request: AccessRequest, put: _Put) -> tuple[Audit, ...]:
+        """What policies in audit mode would have done; an error of theirs is reported as well."""
+        if self._sets.audited is None:
+            return ()
+        results = self._results(put, self._sets.audited)
+        fired = {policy for result in results for policy in result.diagnostics.reasons}
+        errors = "\n".join(e for result in results for e in result.diagnostics.errors)
+        audited = [p for p in self._sets.policies.values() if not p.enforced]
+        failed = {p.id for p in audited if f"policy `{p.id}`" in errors}
+        audits = (self._audit(request, p, failed=p in failed) for p in self._sorted(fired | failed))
+        return tuple(audit for audit in audits if audit is not None)
+
+    def _audit(self, request: AccessRequest, policy: str, *, failed: bool) -> Audit | None:
+        written = self._sets.policies[policy].note.obligations
+        obligations = _owed(request, written)
+        return None if written and not obligations else Audit(policy, obligations, failed)
+
+    def _results(self, put: _Put, policies: cedarpy.PolicySet) -> list[cedarpy.AuthzResult]:
+        found: list[cedarpy.AuthzResult] = cedarpy.is_authorized_batch(
+            put.documents, policies, put.known, self._sets.schema
+        )
+        return found
+
+    def _ask(self, put: _Put, policies: cedarpy.PolicySet) -> list[cedarpy.AuthzResult]:
+        results = self._results(put, policies)
         failed = any(
             result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision
             for result in results
         )
-        if failed or len(results) != len(documents):
+        if failed or len(results) != len(put.documents):
             raise _EvaluationFailed
         return results
 
@@ -190,10 +237,13 @@ class CedarDecisionPoint:
         self, request: AccessRequest, answers: tuple[_Answer, ...]
     ) -> tuple[Obligation, ...]:
         fired = self._sorted({policy for answer in answers for policy in answer.gates})
-        obligations = (o for p in fired for o in self._sets.policies[p].note.obligations)
-        # Parsing runs nothing, and the run that follows is asked again: no human for it twice.
-        skipped = RequireApproval if isinstance(request.action, SqlPrepare) else ()
-        return tuple(o for o in obligations if not isinstance(o, skipped))
+        return _owed(request, (o for p in fired for o in self._sets.policies[p].note.obligations))
+
+
+def _owed(request: AccessRequest, obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
+    """Parsing runs nothing, and the run that follows is asked again: no human for it twice."""
+    skipped = RequireApproval if isinstance(request.action, SqlPrepare) else ()
+    return tuple(o for o in obligations if not isinstance(o, skipped))
 
 
 def _volatile_names(sets: PolicySets) -> Iterator[str]:

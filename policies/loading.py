@@ -13,14 +13,21 @@ from typing import Any, Final
 import cedarpy
 
 from policies.errors import ConfigError
-from policies.gates import AnnotationError, Note, read_annotations
+from policies.gates import AnnotationError, Mode, Note, read_annotations
+from policies.mentions import SCHEMA, about_anybody, is_unconditional, targets_named
 from policies.policy_text import PolicyText, split_policies
-
-SCHEMA: Final = Path(__file__).with_name("schema.cedarschema")
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Refusals that no policy decided carry this in place of a policy's id.
 _RESERVED: Final = "built-in"
+
+
+class PolicyError(ConfigError):
+    """One policy is wrong; `place` is its `file:line`, `policy` its `@id` as far as it is seen."""
+
+    def __init__(self, source: PolicyText, policy: str, problem: str) -> None:
+        super().__init__(f"{source.place}: policy {policy or '(no @id)'}: {problem}")
+        self.place, self.policy, self.problem = source.place, policy, problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +42,25 @@ class Policy:
     def id(self) -> str:
         return self.note.id
 
+    @property
+    def enforced(self) -> bool:
+        """Whether it decides; a policy in audit mode is only reported."""
+        return self.note.mode is Mode.ENFORCE
+
 
 @dataclass(frozen=True, slots=True)
 class PolicySets:
-    """Two sets: `core` permits and forbids outright, `gates` forbid unless the gateway acts."""
+    """Two sets decide: `core` permits and forbids outright, `gates` forbid unless the gateway acts.
+
+    `audited` decides nothing: forbids and gates in audit mode, or None where there are none.
+    """
 
     schema: cedarpy.Schema
     core: cedarpy.PolicySet
     gates: cedarpy.PolicySet
     policies: Mapping[str, Policy]
     version: str
+    audited: cedarpy.PolicySet | None = None
 
 
 def load_policy_sets(
@@ -57,21 +73,25 @@ def load_policy_sets(
     """Every `*.cedar` file of a directory, checked. None: what is configured is not known here."""
     schema_text = SCHEMA.read_text(encoding="utf-8")
     schema = cedarpy.Schema.from_str(schema_text)
-    files = list(_read(directory))
+    files = list(read_files(directory))
     texts = [text for name, content in files for text in split_policies(name, content)]
-    policies = _unique(_policy(text, schema) for text in texts)
+    policies = _unique(read_policy(text, schema) for text in texts)
     _check_names(policies, targets=targets, groups=groups)
     _check_labels(policies, labels, directory)
+    enforced = [p for p in policies.values() if p.enforced]
+    audited = [p for p in policies.values() if not p.enforced]
     return PolicySets(
         schema,
-        _policy_set(p for p in policies.values() if not p.note.obligations),
-        _policy_set(p for p in policies.values() if p.note.obligations),
+        _policy_set(p for p in enforced if not p.note.obligations),
+        _policy_set(p for p in enforced if p.note.obligations),
         policies,
         _digest(schema_text, files),
+        _policy_set(audited) if audited else None,
     )
 
 
-def _read(directory: Path) -> Iterator[tuple[str, str]]:
+def read_files(directory: Path) -> Iterator[tuple[str, str]]:
+    """Name and text of every policy file. Raises ConfigError."""
     paths = sorted(directory.glob("*.cedar"), key=lambda path: path.name)
     if not paths:
         raise ConfigError(f"{directory}: no *.cedar files; without policies nothing is permitted")
@@ -82,13 +102,14 @@ def _read(directory: Path) -> Iterator[tuple[str, str]]:
             raise ConfigError(f"{path}: can't be read as UTF-8 text") from error
 
 
-def _policy(source: PolicyText, schema: cedarpy.Schema) -> Policy:
+def read_policy(source: PolicyText, schema: cedarpy.Schema) -> Policy:
+    """One policy, checked by itself. Raises PolicyError."""
     document = _parsed(source)
     annotations: Mapping[str, str] = document.get("annotations", {})
     identifier = annotations.get("id") or ""
     if not _IDENTIFIER.fullmatch(identifier) or identifier == _RESERVED:
-        raise ConfigError(
-            f"{source.place}: every policy needs an @id of letters, digits, '.', '_' and '-'"
+        raise _wrong(
+            source, identifier, "every policy needs an @id of letters, digits, '.', '_' and '-'"
         )
     _check_types(source, identifier, schema)
     if _is_unconditional_permit(document):
@@ -121,25 +142,24 @@ def _check_types(source: PolicyText, identifier: str, schema: cedarpy.Schema) ->
 
 
 def _is_unconditional_permit(document: Mapping[str, Any]) -> bool:
-    open_scope = all(
-        document[part] == {"op": "All"} for part in ("principal", "action", "resource")
-    )
-    trivial = all(_always_holds(condition) for condition in document["conditions"])
-    return document["effect"] == "permit" and open_scope and trivial
-
-
-def _always_holds(condition: Mapping[str, Any]) -> bool:
-    return bool(condition["body"] == {"Value": condition["kind"] == "when"})
+    open_scope = all(document[part] == {"op": "All"} for part in ("action", "resource"))
+    everybody = about_anybody(document) and open_scope
+    return document["effect"] == "permit" and everybody and is_unconditional(document)
 
 
 def _unique(policies: Iterable[Policy]) -> Mapping[str, Policy]:
     found: dict[str, Policy] = {}
     for policy in policies:
         if policy.id in found:
-            first = found[policy.id].source.place
-            raise _wrong(policy.source, policy.id, f"has the @id of the policy at {first}")
+            raise same_id(policy, found[policy.id])
         found[policy.id] = policy
     return found
+
+
+def same_id(policy: Policy, first: Policy) -> PolicyError:
+    """Two policies of one id: which decided could not be told."""
+    problem = f"has the @id of the policy at {first.source.place}"
+    return _wrong(policy.source, policy.id, problem)
 
 
 def _check_names(
@@ -149,9 +169,9 @@ def _check_names(
     groups: Collection[str] | None,
 ) -> None:
     for policy in policies.values():
-        for name in _named_targets(policy.document):
+        for name, written in targets_named(policy.document):
             if targets is not None and name not in targets:
-                raise _wrong(policy.source, policy.id, f'names Target::"{name}", which is none')
+                raise _wrong(policy.source, policy.id, f"names {written}, which is none")
         unknown = sorted(policy.note.approver_groups - set(groups or policy.note.approver_groups))
         if unknown:
             raise _wrong(
@@ -159,27 +179,20 @@ def _check_names(
             )
 
 
-def _named_targets(node: object) -> Iterator[str]:
-    if isinstance(node, dict):
-        if node.get("type") == "Target" and isinstance(node.get("id"), str):
-            yield node["id"]
-        for value in node.values():
-            yield from _named_targets(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _named_targets(item)
-
-
 def _check_labels(policies: Mapping[str, Policy], labels: Collection[str], directory: Path) -> None:
-    """A label that no policy masks would let its columns through as they are."""
-    masked = frozenset[str]().union(*(policy.note.masked_labels for policy in policies.values()))
-    unmasked = sorted(set(labels) - masked)
+    unmasked = unmasked_labels(policies.values(), labels)
     if unmasked:
         raise ConfigError(
             f"{directory}: columns carry the label {unmasked[0]!r}, and no policy masks it; "
             f'add a gate: @id("mask-{unmasked[0]}") @mask("{unmasked[0]}") '
             'forbid (principal, action == Action::"sql.select", resource);'
         )
+
+
+def unmasked_labels(policies: Iterable[Policy], labels: Collection[str]) -> list[str]:
+    """Labels that no policy in force masks; their columns would come through as they are."""
+    masked = frozenset[str]().union(*(p.note.masked_labels for p in policies if p.enforced))
+    return sorted(set(labels) - masked)
 
 
 def _policy_set(policies: Iterable[Policy]) -> cedarpy.PolicySet:
@@ -196,5 +209,5 @@ def _digest(schema: str, files: Iterable[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def _wrong(source: PolicyText, identifier: str, problem: str) -> ConfigError:
-    return ConfigError(f"{source.place}: policy {identifier or '(no @id)'}: {problem}")
+def _wrong(source: PolicyText, identifier: str, problem: str) -> PolicyError:
+    return PolicyError(source, identifier, problem)

@@ -13,10 +13,13 @@ from typing import Final, Protocol
 from policies.model import (
     AccessRequest,
     Connect,
+    DecideApproval,
     Decision,
     DecisionPoint,
+    RevokeApproval,
     SqlPrepare,
     SqlStatement,
+    WithdrawApproval,
 )
 
 DECISIONS: Final = 8192
@@ -47,6 +50,10 @@ class RememberingDecisionPoint:
         """Where a policy stands, as `file:line`."""
         return self._asked.location(policy)
 
+    def sentence(self, policy: str) -> str:
+        """What a policy's author says about it."""
+        return self._asked.sentence(policy)
+
     def decide(self, request: AccessRequest) -> Decision:
         """The answer to this question; an error's is a deny like any other, and is not kept."""
         key = self._key(request)
@@ -61,13 +68,20 @@ class RememberingDecisionPoint:
     def _key(self, request: AccessRequest) -> Hashable | None:
         if self._asked.reads & {"now", "session"}:
             return None
-        if not isinstance(request.action, Connect | SqlPrepare | SqlStatement):
-            return None
+        match request.action:
+            case Connect() | SqlPrepare() | SqlStatement():
+                asked: object = type(request.action)
+            case (
+                DecideApproval(ticket="") | WithdrawApproval(ticket="") | RevokeApproval(ticket="")
+            ):  # whether one might; who does is asked each time
+                asked = request.action
+            case _:
+                return None
         reason = request.reason if "reason" in self._asked.reads else ""
         return (
             request.principal,
             request.target,
-            type(request.action),
+            asked,
             request.channel,
             request.facts,
             reason,

@@ -54,10 +54,14 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One bound parameter in its wire form; `None` is NULL."""
+    """One bound parameter in its wire form; `None` is NULL.
+
+    `type` is the OID that the caller declared for it; 0 where the target finds the type out.
+    """
 
     value: bytes | None
     binary: bool = False
+    type: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,45 @@ class ReadCatalog:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """What policies know of a ticket: who asked, as they were then, and what for.
+
+    `own`: whoever acts on it now is the requester, or can't be told from them. `approved`: they
+    have approved it before. `destroys`: it may remove rows or change the schema.
+    """
+
+    requester: Principal
+    verbs: frozenset[str]
+    destroys: bool
+    own: bool
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DecideApproval:
-    """Approve or deny somebody's ticket."""
+    """Approve or deny somebody's ticket. Without a ticket it is only asked whether one might."""
 
     ticket: str
     approve: bool
+    requested: Requested
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawApproval:
+    """Take one's own request back before it runs. Without a ticket: whether one might."""
+
+    ticket: str
+    requested: Requested
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeApproval:
+    """Take an approval back before it is used. Without a ticket: whether one might."""
+
+    ticket: str
+    requested: Requested
     comment: str = ""
 
 
@@ -96,6 +134,48 @@ class ReadRecording:
     """Read one session's recording, or, without a session, the list of sessions."""
 
     session: str | None = None
+
+
+class Blockable(StrEnum):
+    """What the kill switch stops: an agent for everybody, or a person with every agent."""
+
+    AGENT = "agent"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAgent:
+    """Let this agent, or this person, in no more."""
+
+    kind: Blockable
+    name: str
+    reason: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnblockAgent:
+    """Let them in again."""
+
+    kind: Blockable
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListAgents:
+    """See which agents came lately, and which are blocked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManageWebhooks:
+    """See how webhooks stand, try one, or begin again with what could not be delivered.
+
+    `operation` is list, failed, retry or test; `subject` a webhook's name or a delivery's id.
+    """
+
+    operation: str
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +192,29 @@ Action = (
     | SqlPrepare
     | ReadCatalog
     | DecideApproval
+    | WithdrawApproval
+    | RevokeApproval
+    | ReadRecording
+    | BlockAgent
+    | UnblockAgent
+    | ListAgents
+    | ManageWebhooks
+    | ExplainPolicy
+)
+
+
+GatewayAction = (
+    DecideApproval
+    | WithdrawApproval
+    | RevokeApproval
+    | BlockAgent
+    | UnblockAgent
+    | ListAgents
+    | ManageWebhooks
     | ReadRecording
     | ExplainPolicy
 )
+"""Acts on the gateway itself, that `Gate.authorize` decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +233,13 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequireApproval:
-    """Somebody in one of `groups` must approve; `self_confirmation` lets the requester do it."""
+    """So many people of `groups` must approve; `self_confirmation` lets the requester do it."""
 
     policy: str
     groups: frozenset[str]
     sentence: str = ""
     self_confirmation: bool = False
+    people: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +269,18 @@ class LimitTime:
 Obligation = RequireApproval | MaskLabels | LimitRows | LimitTime
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a policy with `@mode("audit")` would have done to a request; it decided nothing.
+
+    Without obligations it would have refused. `failed`: its evaluation ended in an error.
+    """
+
+    policy: str
+    obligations: tuple[Obligation, ...] = ()
+    failed: bool = False
+
+
 class Effect(StrEnum):
     PERMIT = "permit"
     DENY = "deny"
@@ -192,6 +305,7 @@ class Decision:
     obligations: tuple[Obligation, ...] = ()
     refusal: Refusal | None = None
     questions: tuple[Question, ...] = field(default=())
+    audits: tuple[Audit, ...] = ()
 
     @property
     def approvals(self) -> tuple[RequireApproval, ...]:
@@ -224,4 +338,8 @@ class DecisionPoint(Protocol):
 
     def location(self, policy: str) -> str:
         """Where a policy stands, as `file:line`; empty for what no file says."""
+        ...
+
+    def sentence(self, policy: str) -> str:
+        """What a policy's author says about it in `@reason`; empty where nothing is said."""
         ...

@@ -9,15 +9,23 @@ from typing import Any, Final, assert_never
 
 from policies.model import (
     AccessRequest,
+    Blockable,
+    BlockAgent,
     Connect,
     DecideApproval,
     ExplainPolicy,
+    ListAgents,
+    ManageWebhooks,
     Principal,
     ReadCatalog,
     ReadRecording,
+    Requested,
+    RevokeApproval,
     SqlPrepare,
     SqlStatement,
     Target,
+    UnblockAgent,
+    WithdrawApproval,
 )
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 
@@ -62,10 +70,20 @@ def questions(request: AccessRequest) -> tuple[Asked, ...]:
             return (_on_target(request, "connect"),)
         case SqlStatement() | SqlPrepare():
             return tuple(_of_statement(request))
-        case DecideApproval():
-            return (_on_target(request, "approval.decide"),)
+        case DecideApproval(ticket, approve, requested):
+            return (_on_ticket("approval.decide", ticket, requested, {"approves": approve}),)
+        case WithdrawApproval(ticket, requested):
+            return (_on_ticket("approval.withdraw", ticket, requested, {}),)
+        case RevokeApproval(ticket, requested):
+            return (_on_ticket("approval.revoke", ticket, requested, {}),)
         case ReadRecording(session):
             return (_of_recording(session),)
+        case BlockAgent(kind, name) | UnblockAgent(kind, name):
+            return (_of_block(kind, name),)
+        case ListAgents():
+            return (Asked("agent.list", _uid("Gateway", _ONE_GATEWAY), "agent.list"),)
+        case ManageWebhooks():
+            return (Asked("webhook.manage", _uid("Gateway", _ONE_GATEWAY), "webhook.manage"),)
         case ExplainPolicy(_, principal):
             return (_of_explanation(request, principal),)
         case ReadCatalog():
@@ -109,6 +127,17 @@ def _instant(moment: datetime) -> str:
 def _on_target(request: AccessRequest, action: str, context: Mapping[str, Any] = {}) -> Asked:
     target = _required(request.target)
     return Asked(action, _uid("Target", target.name), f"{action} on {target.name}", context)
+
+
+def _on_ticket(action: str, ticket: str, requested: Requested, more: Mapping[str, Any]) -> Asked:
+    approval = {
+        "self": requested.own,
+        "approved": requested.approved,
+        "destroys": requested.destroys,
+        "verbs": sorted(requested.verbs),
+    }
+    context = {"approval": approval, **more}
+    return Asked(action, _uid("Ticket", ticket), f"{action} of {ticket}", context)
 
 
 def _required(target: Target | None) -> Target:
@@ -164,6 +193,11 @@ def _of_recording(session: str | None) -> Asked:
     if session is None:
         return Asked("recording.read", _uid("Gateway", _ONE_GATEWAY), "recording.read")
     return Asked("recording.read", _uid("Recording", session), f"recording.read of {session}")
+
+
+def _of_block(kind: Blockable, name: str) -> Asked:
+    entity = "Agent" if kind is Blockable.AGENT else "User"
+    return Asked("agent.block", _uid(entity, name), f"agent.block of {kind.value} {name}")
 
 
 def _of_explanation(request: AccessRequest, principal: str) -> Asked:
@@ -224,6 +258,20 @@ def _resource_entities(request: AccessRequest, question: Asked) -> Iterator[Enti
         yield _entity(question.resource, {}, [_uid("Gateway", _ONE_GATEWAY)])
     elif kind == "User":
         yield _entity(question.resource, {"name": identifier}, [])
+    elif isinstance(request.action, DecideApproval | WithdrawApproval | RevokeApproval):
+        yield from _ticket_entities(request, request.action.requested, question.resource)
+
+
+def _ticket_entities(request: AccessRequest, requested: Requested, ticket: Uid) -> Iterator[Entity]:
+    """A ticket stands in its target, so that `resource in Environment::"production"` holds."""
+    target, requester = _uid("Target", _required(request.target).name), requested.requester
+    attributes = {
+        "requester": {"__entity": _uid("User", requester.id)},
+        "agent": {"__entity": _uid("Agent", requester.agent)},
+        "target": {"__entity": target},
+    }
+    yield _entity(ticket, attributes, [target])
+    yield _user(requester)
 
 
 def _table_entities(target: Target, table: TableName) -> Iterator[Entity]:

@@ -24,6 +24,7 @@ class Group:
 
     entries: Sequence[Entry]
     done: asyncio.Future[None]
+    size: int
 
 
 @dataclass(slots=True)
@@ -40,15 +41,16 @@ class Decisions:
         size = sum(e.size for e in entries)
         if self._size + size > QUEUE_BYTES:
             raise JournalUnavailable("too much waits to be recorded; try again")
-        group = Group(entries, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        group = Group(entries, loop.create_future(), size)
         self._queue.append(group)
         self._size += size
         self.outlet.wake.set()
+        late = loop.call_later(COMMIT_WITHIN, self._refuse, [group], JournalUnavailable(DOWN))
         try:
-            async with asyncio.timeout(COMMIT_WITHIN):
-                await group.done
-        except TimeoutError as error:
-            raise JournalUnavailable(DOWN) from error
+            await group.done
+        finally:
+            late.cancel()
 
     async def run(self) -> None:
         """The writer task; ends by being cancelled."""
@@ -96,13 +98,13 @@ class Decisions:
                 self._refuse([group], JournalUnavailable(SESSION_LOST))
                 continue
             batch.append(group)
-            size += sum(e.size for e in group.entries)
+            size += group.size
             records += len(group.entries)
         return batch
 
     def _pop(self) -> Group:
         group = self._queue.popleft()
-        self._size -= sum(e.size for e in group.entries)
+        self._size -= group.size
         return group
 
     def _refuse(self, groups: Sequence[Group], error: JournalUnavailable) -> None:

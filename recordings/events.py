@@ -72,9 +72,13 @@ class Native:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The request waits for a person; more events follow, or `Denied` is raised."""
+    """The request waits for a person; more events follow, or `Denied` is raised.
+
+    `url` is the ticket's approval page, empty where there is none.
+    """
 
     ticket: str
+    url: str = ""
 
 
 Event = Columns | Rows | Done | Failed | Native | Pending

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from recordings.anchors import Head
 from recordings.chain import DigestKey, Entry, Json, canonical
 from recordings.clock import StoreClock
 from recordings.decisions import Decisions
 from recordings.errors import SESSION_LOST, JournalUnavailable
 from recordings.interrupted import Interrupted, close_dead_writers, interrupted_sessions
 from recordings.outlet import Outlet
-from recordings.results import ResultQueue
+from recordings.results import STALL_WITHIN, ResultQueue
 from recordings.store import STORE_ERRORS, Store
 from recordings.streams import Writer
 
@@ -50,6 +51,8 @@ class Journal:
     store: Store
     _key: DigestKey
     _clock: StoreClock
+    refusing: str = ""
+    """Why nothing new may be committed, although the store could take it; empty: it may."""
     _opened: set[str] = field(default_factory=set)
     _lost: set[str] = field(default_factory=set)
     _writer: Writer = field(init=False)
@@ -58,16 +61,25 @@ class Journal:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
-    async def open(cls, store: Store, *, gateway: str, digest_key: DigestKey) -> Journal:
+    async def open(
+        cls,
+        store: Store,
+        *,
+        gateway: str,
+        digest_key: DigestKey,
+        stall_within: float = STALL_WITHIN,
+    ) -> Journal:
         """Open both streams, and close the sessions of processes that died.
 
-        `gateway` names this process for readers. Raises `JournalUnavailable`.
+        `gateway` names this process for readers; `stall_within` is how many seconds results wait
+        for a store that takes nothing. Raises `JournalUnavailable`.
         """
         journal = cls(store, digest_key, StoreClock())
         writer = Writer(store, gateway, digest_key, journal._clock, on_lost=journal._lose)
         journal._writer = writer
         journal._decisions = Decisions(Outlet(writer, "decisions"), journal._lost.__contains__)
-        journal._results = ResultQueue(Outlet(writer, "results"), journal._clock.stamp)
+        outlet = Outlet(writer, "results")
+        journal._results = ResultQueue(outlet, journal._clock.stamp, stall_within)
         try:
             await journal._start()
         except BaseException:
@@ -81,6 +93,8 @@ class Journal:
         Raises `JournalUnavailable` within 2 s, and `ValueError` for a document that isn't JSON.
         """
         self._refuse_without_writers()
+        if self.refusing:
+            raise JournalUnavailable(self.refusing)
         if not records:
             return
         entries = [self._entry(r, at=self._clock.stamp()) for r in records]
@@ -93,14 +107,35 @@ class Journal:
 
         Raises `JournalUnavailable`: then the record wasn't taken, and nothing may be delivered.
         """
+        if not self.accept_now(record):
+            await self._results.accept(self._entry(record, at=0))
+            self._forget_closed(record)
+
+    def accept_now(self, record: Record) -> bool:
+        """The same where nothing need be waited for; false, and nothing done, where it must be."""
         self._refuse_without_writers()
-        await self._results.accept(self._entry(record, at=0))
-        self._opened.difference_update(_closed((record,)))
+        taken = self._results.takes(self._entry(record, at=0))
+        if taken:
+            self._forget_closed(record)
+        return taken
+
+    def _forget_closed(self, record: Record) -> None:
+        if record.kind == "session_closed":
+            self._opened.discard(record.session)
 
     async def flush(self) -> None:
         """Wait until everything accepted is durable. Raises `JournalUnavailable`."""
         self._refuse_without_writers()
         await self._results.flush()
+
+    def heads(self) -> list[Head]:
+        """The newest record of each of this process's own streams, as it was written."""
+        streams = (self._decisions.outlet.stream, self._results.outlet.stream)
+        return [Head(s.number, s.id, s.sequence, s.head) for s in streams if s is not None]
+
+    def seal(self, content: bytes) -> bytes:
+        """Proof of content that is not kept: a secret that a request held. Same key, same seal."""
+        return self._key.seal(content)
 
     async def reap(self) -> int:
         """Close the sessions of processes that died: how many. Raises `JournalUnavailable`.
@@ -148,8 +183,13 @@ class Journal:
 
     def _refuse_without_writers(self) -> None:
         """A writer task ends by `close` or by a defect; either way nothing may happen any more."""
-        if not self._tasks or any(task.done() for task in self._tasks):
-            raise JournalUnavailable("the journal has stopped")
+        if self._tasks:
+            for task in self._tasks:
+                if task.done():
+                    break
+            else:
+                return
+        raise JournalUnavailable("the journal has stopped")
 
     def _entry(self, record: Record, *, at: int) -> Entry:
         if record.session in self._lost:

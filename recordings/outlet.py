@@ -62,9 +62,12 @@ class Outlet:
 
     async def woken(self) -> None:
         """Wait until there is something to write, or a lost stream to be had again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if self._alive() else LOOK_AGAIN):
-                await self.wake.wait()
+        if self._alive():
+            await self.wake.wait()
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN):
+                    await self.wake.wait()
         self.wake.clear()
 
     async def close(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from recordings.chain import Entry
@@ -14,27 +15,37 @@ from recordings.errors import JournalUnavailable
 from recordings.outlet import DOWN, Outlet
 
 ATTEMPT_WITHIN: Final = 3.5  # seconds: opening a stream and one write
-ROOM_WITHIN: Final = 5.0  # seconds that a record waits for room
+STALL_WITHIN: Final = 10.0  # seconds that records wait for a store that takes none
+ROOM_WITHIN: Final = 10.0  # seconds that a record waits for a store that lags
+FLUSH_WITHIN: Final = 5.0  # seconds
 GATHER: Final = 0.2  # seconds, far inside the 1 s in which results are durable
 GATHERED: Final = 1 << 20  # bytes that are written at once
 BATCH_BYTES: Final = 4 << 20
+LEAST_BATCH_BYTES: Final = 64 << 10  # what a slow store is asked to write in one go
 BATCH_RECORDS: Final = 2000
 QUEUE_BYTES: Final = 16 << 20
 QUEUE_RECORDS: Final = 20_000
+ENDS: Final = frozenset({"outcome", "session_closed"})
+"""Kinds of records after which nothing is delivered: they are kept also while the store fails."""
+RESERVE_BYTES: Final = 4 << 20  # room for ends, when there is none for anything else
 
 
 @dataclass(slots=True)
 class ResultQueue:
     """Records of what was delivered: accepted into a bounded queue, durable within 1 s.
 
-    What was accepted is kept until it is written. While a write has failed, nothing is accepted.
+    What was accepted is kept until it is written. A store that lags, or takes nothing, slows who
+    has something to record; `stall_within` seconds later it is refused.
     """
 
     outlet: Outlet
     stamp: Callable[[], int]
+    stall_within: float = STALL_WITHIN
     _queue: deque[Entry] = field(default_factory=deque)
     _size: int = 0
     _failure: JournalUnavailable | None = None
+    _failing_since: float = 0.0
+    _batch_bytes: int = BATCH_BYTES
     _begun: int = 0
     _ended: int = 0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -43,25 +54,56 @@ class ResultQueue:
     async def accept(self, entry: Entry) -> None:
         """Take a record, waiting for room; its time is when it is taken, so that times rise.
 
-        Raises `JournalUnavailable`.
+        Raises `JournalUnavailable` for a store that has failed for `stall_within` seconds and
+        fails once more, or has made no room for as long.
         """
         if entry.size > QUEUE_BYTES:
             raise JournalUnavailable("one record is larger than the journal takes")
-        if self._failure is not None:
-            await self.retry()
-        if not self._has_room(entry):
-            await self._wait_for_room(entry)
-        self._queue.append(replace(entry, at=self.stamp()))
+        if not self._keeps_as_end(entry):
+            await self._can_take(entry)
+        self._take(entry)
+
+    def takes(self, entry: Entry) -> bool:
+        """Take a record if there is room for it now, and nothing has failed; whether it was."""
+        if self._failure is not None or not self._has_room(entry):
+            return False
+        self._take(entry)
+        return True
+
+    def _keeps_as_end(self, entry: Entry) -> bool:
+        return entry.kind in ENDS and self._size + entry.size <= QUEUE_BYTES + RESERVE_BYTES
+
+    def _take(self, entry: Entry) -> None:
+        self._queue.append(entry._replace(at=self.stamp()))
         self._size += entry.size
         self.outlet.wake.set()
         if self._size >= GATHERED:
             self._hurry.set()
 
-    async def retry(self) -> None:
-        """Wait for one attempt to write what is queued. Raises `JournalUnavailable`."""
+    async def _can_take(self, entry: Entry) -> None:
+        while self._failure is not None or not self._has_room(entry):
+            if self._failure is not None:
+                await self._recovered()
+            else:
+                await self._wait_for_room(entry)
+
+    async def _recovered(self) -> None:
+        """Wait for an attempt that succeeds. Raises `JournalUnavailable`."""
         awaited = self._begun + 1  # one that is under way may have met the store as it was before
         self._now()
-        await self._until(lambda: self._ended >= awaited, ATTEMPT_WITHIN)
+        patience = self._failing_since + self.stall_within - time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(patience, ATTEMPT_WITHIN)), self._changed:
+                await self._changed.wait_for(
+                    lambda: (
+                        self._ended >= awaited and (self._failure is None or self._has_stalled())
+                    )
+                )
+        if self._failure is not None:
+            raise JournalUnavailable(DOWN) from self._failure
+
+    def _has_stalled(self) -> bool:
+        return time.monotonic() >= self._failing_since + self.stall_within
 
     async def flush(self) -> None:
         """Wait until everything accepted so far is durable. Raises `JournalUnavailable`."""
@@ -72,8 +114,10 @@ class ResultQueue:
         self._now()
         await self._until(
             lambda: not self._queue or self._queue[0].at > last.at or self._ended >= awaited,
-            ROOM_WITHIN,
+            FLUSH_WITHIN,
         )
+        if self._failure is not None:
+            raise JournalUnavailable(DOWN) from self._failure
 
     async def run(self) -> None:
         """The writer task; ends by being cancelled."""
@@ -98,7 +142,10 @@ class ResultQueue:
             await self._write_all()
             self._failure = None
         except JournalUnavailable as error:
+            if self._failure is None:
+                self._failing_since = time.monotonic()
             self._failure = error
+            self._batch_bytes = max(self._batch_bytes // 2, LEAST_BATCH_BYTES)
         self._ended = self._begun
         await self._tell()
 
@@ -107,6 +154,8 @@ class ResultQueue:
         while batch := self._batch():
             await self.outlet.write(batch)
             self._drop(len(batch))
+            self._failure = None
+            self._batch_bytes = min(self._batch_bytes * 2, BATCH_BYTES)
             await self._tell()
 
     async def _tell(self) -> None:
@@ -117,7 +166,7 @@ class ResultQueue:
         batch: list[Entry] = []
         size = 0
         for entry in self._queue:
-            if size >= BATCH_BYTES or len(batch) >= BATCH_RECORDS:
+            if size >= self._batch_bytes or len(batch) >= BATCH_RECORDS:
                 break
             batch.append(entry)
             size += entry.size
@@ -136,11 +185,9 @@ class ResultQueue:
         await self._until(lambda: self._failure is not None or self._has_room(entry), ROOM_WITHIN)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait for the condition; raises what the writer failed with, or that it is too slow."""
+        """Wait for the condition. Raises `JournalUnavailable`: the journal is too slow."""
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(condition)
         except TimeoutError:
             raise JournalUnavailable("the journal is too slow; try again") from None
-        if self._failure is not None:
-            raise JournalUnavailable(DOWN) from self._failure

@@ -35,6 +35,13 @@ SELECT session,
 FROM records WHERE session = ANY($1) GROUP BY session
 """
 
+_REQUESTS: Final = """
+SELECT r.*, b.body, b.deleted_at
+FROM records r LEFT JOIN bodies b ON b.stream = r.stream AND b.sequence = r.sequence
+WHERE r.session = $1 AND r.kind = ANY($2)
+ORDER BY r.at DESC, r.stream DESC, r.sequence DESC LIMIT $3
+"""
+
 _READ: Final = """
 SELECT r.*, b.body, b.deleted_at
 FROM records r LEFT JOIN bodies b ON b.stream = r.stream AND b.sequence = r.sequence
@@ -146,6 +153,28 @@ async def read_session(store: Store, session: str) -> AsyncIterator[StoredRecord
         if len(rows) < _AT_ONCE:
             return
         after = (rows[-1]["at"], rows[-1]["stream"], rows[-1]["sequence"])
+
+
+async def read_requests(store: Store, last: int) -> AsyncIterator[StoredRecord]:
+    """The newest requests, session by session: who opened it, then what was asked, in order.
+
+    Raises `BackendUnavailable`.
+    """
+    before = 1 << 62
+    try:
+        while rows := await store.pool.fetch(_OPENED, before, _AT_ONCE):
+            for opened in rows:
+                session = opened["session"]
+                opening = await store.pool.fetch(_REQUESTS, session, ["session_opened"], 1)
+                asked = await store.pool.fetch(_REQUESTS, session, ["intent", "decision"], last)
+                for row in (*opening, *reversed(asked)):
+                    yield _stored(row)
+                last -= len(asked)
+                if last <= 0:
+                    return
+            before = rows[-1]["at"]
+    except STORE_ERRORS as error:
+        raise BackendUnavailable("the recordings can't be read now; try again") from error
 
 
 async def _summaries(store: Store, opened: Sequence[asyncpg.Record]) -> list[SessionSummary]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Final, TypeAlias
 
 import asyncpg
 import asyncpg.pool
 
 from policies.errors import BackendUnavailable, ConfigError
+from recordings.schema import bring_up, check, migrations
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -27,7 +28,6 @@ STORE_ERRORS: Final = (
 """Whatever the driver raises when the store can't do what it was asked."""
 
 _CONNECT_WITHIN: Final = 2.0  # seconds
-_MIGRATION_LOCK: Final = 0x4F53_5449_4152_5901  # "OSTIARY", 1
 _SETTINGS: Final = {
     "application_name": "ostiary",
     "timezone": "UTC",
@@ -51,21 +51,31 @@ class Store:
     async def open(cls, dsn: str, *, connections: int = 8) -> Store:
         """Connect, and bring the schema up to this program's.
 
-        Raises `BackendUnavailable`, and `ConfigError` where the schema is a newer program's.
+        Raises `BackendUnavailable`, and `ConfigError` where the schema is of a program too new.
         """
         try:
             await _migrate(dsn)
-            pool = await asyncpg.create_pool(
-                dsn,
-                min_size=0,
-                max_size=connections,
-                timeout=_CONNECT_WITHIN,
-                command_timeout=30.0,
-                server_settings=_SETTINGS,
-            )
+            return cls(dsn, await _pool(dsn, connections, _SETTINGS))
         except STORE_ERRORS as error:
             raise BackendUnavailable("the store can't be reached; see store.url") from error
-        return cls(dsn, pool)
+
+    @classmethod
+    async def open_to_read(cls, dsn: str) -> Store:
+        """Connect to read only, as an auditor's role may; the schema stays as it is.
+
+        Raises `BackendUnavailable`, and `ConfigError` where the schema is another program's.
+        """
+        settings = {**_SETTINGS, "default_transaction_read_only": "on"}
+        try:
+            store = cls(dsn, await _pool(dsn, 1, settings))
+        except STORE_ERRORS as error:
+            raise BackendUnavailable("the store can't be reached") from error
+        try:
+            await _check_version(store.pool)
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     async def connect(self) -> Connection:
         """A connection of one's own. Raises one of `STORE_ERRORS`."""
@@ -82,27 +92,31 @@ class Store:
             self.pool.terminate()
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step of the schema; they are applied in the order of their numbers, each once."""
-
-    number: int
-    name: str
-    sql: str
-
-
-def migrations() -> list[Migration]:
-    """The steps that this program knows, from `migrations/<number>_<name>.sql`."""
-    found = (f for f in files("recordings").joinpath("migrations").iterdir())
-    return sorted(
-        (_migration(f.name, f.read_text("utf-8")) for f in found if f.name.endswith(".sql")),
-        key=lambda m: m.number,
+async def _pool(dsn: str, connections: int, settings: Mapping[str, str]) -> Pool:
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=connections,
+        timeout=_CONNECT_WITHIN,
+        command_timeout=30.0,
+        server_settings=dict(settings),
     )
 
 
-def _migration(file: str, sql: str) -> Migration:
-    number, _, name = file.removesuffix(".sql").partition("_")
-    return Migration(int(number), name, sql)
+async def _check_version(pool: Pool) -> None:
+    """What is read is read with this program's columns: a schema older than it has not got them."""
+    try:
+        newest = await pool.fetchval("SELECT max(number) FROM schema_migrations")
+        known = migrations()
+        if newest is None or newest < known[-1].number:
+            raise ConfigError(
+                f"the store's schema has version {newest}, this program reads"
+                f" {known[-1].number}: use the gateway's own version"
+            )
+        async with pool.acquire() as connection:
+            await check(connection, known)
+    except STORE_ERRORS as error:
+        raise BackendUnavailable("the store can't be read") from error
 
 
 async def _migrate(dsn: str) -> None:
@@ -112,49 +126,6 @@ async def _migrate(dsn: str) -> None:
             raise ConfigError("store.url: the store needs PostgreSQL 14 or newer")
         if await connection.fetchval("SHOW server_encoding") != "UTF8":
             raise ConfigError("store.url: the store's database must have the encoding UTF8")
-        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
-        await _apply(connection)
+        await bring_up(connection, migrations())
     finally:
         await connection.close(timeout=_CONNECT_WITHIN)
-
-
-async def _apply(connection: Connection) -> None:
-    known = migrations()
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (number int PRIMARY KEY, name text NOT NULL,"
-        " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-    )
-    applied = {r["number"] for r in await connection.fetch("SELECT number FROM schema_migrations")}
-    if applied and max(applied) > known[-1].number:
-        raise ConfigError(
-            f"store.url: the store's schema has version {max(applied)}, this program knows only"
-            f" {known[-1].number}: start the newer program"
-        )
-    for step in known:
-        if step.number not in applied:
-            await _apply_one(connection, step)
-
-
-async def _apply_one(connection: Connection, step: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(step.sql)
-        await connection.execute(
-            "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", step.number, step.name
-        )
-
-
-async def delete_bodies(store: Store, *, before: int) -> int:
-    """Delete the bodies of records older than `before` (microseconds since 1970): how many.
-
-    The records and their digests stay, so the chain still verifies. Raises `BackendUnavailable`.
-    """
-    try:
-        status = await store.pool.execute(
-            "UPDATE bodies b SET body = NULL, deleted_at = clock_timestamp() FROM records r"
-            " WHERE r.stream = b.stream AND r.sequence = b.sequence AND r.at < $1"
-            " AND b.body IS NOT NULL",
-            before,
-        )
-    except STORE_ERRORS as error:
-        raise BackendUnavailable("the recordings can't be reached now; try again") from error
-    return int(status.rpartition(" ")[2])

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from recordings.chain import DigestKey, Entry, genesis, record_hash, record_prefix
 from recordings.clock import StoreClock
 from recordings.errors import JournalUnavailable
@@ -30,13 +32,15 @@ WITH owned AS (
     SELECT FROM streams WHERE number = $1 AND closed_at IS NULL
 ), written AS (
     INSERT INTO records (stream, sequence, at, session, kind, document, digest, hash)
-    SELECT $1, r.* FROM owned, unnest(
-        $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[]
-    ) AS r
+    SELECT $1, r.sequence, r.at, r.session, r.kind, r.document, decode(r.digest, 'hex'),
+        decode(r.hash, 'hex')
+    FROM owned, json_to_recordset($2::json) AS r (
+        sequence bigint, at bigint, session text, kind text, document text, digest text, hash text
+    )
     RETURNING 1
 ), kept AS (
     INSERT INTO bodies (stream, sequence, body)
-    SELECT $1, b.* FROM owned, unnest($9::bigint[], $10::bytea[]) AS b
+    SELECT $1, b.* FROM owned, unnest($3::bigint[], $4::bytea[]) AS b
 )
 SELECT (SELECT count(*) FROM written) AS written,
     (extract(epoch FROM statement_timestamp()) * 1000000)::bigint AS now
@@ -67,6 +71,7 @@ class Stream:
     """An open stream and the head of its chain. Only one append at a time."""
 
     number: int
+    id: str
     connection: Connection
     prefix: bytes
     head: bytes
@@ -81,7 +86,7 @@ class Stream:
         unknown whether they were committed, and the stream must be given up.
         """
         links = self._links(entries)
-        arguments = _columns(links)
+        arguments = _arguments(links)
         asked_at = self.clock.monotonic()
         row = await self.append_statement.fetchrow(self.number, *arguments)
         if row is None or row["written"] != len(entries):
@@ -104,16 +109,23 @@ class Stream:
             await self.connection.close(timeout=1.0)
 
 
-def _columns(links: Sequence[tuple[int, bytes, Entry]]) -> tuple[list[object], ...]:
+def _arguments(links: Sequence[tuple[int, bytes, Entry]]) -> tuple[object, ...]:
+    """Records as one JSON text, which costs a tenth of the driver's arrays; bodies as they are."""
+    records = [
+        {
+            "sequence": sequence,
+            "at": e.at,
+            "session": e.session,
+            "kind": e.kind,
+            "document": e.document.decode(),
+            "digest": e.digest.hex(),
+            "hash": head.hex(),
+        }
+        for sequence, head, e in links
+    ]
     bodies = [(sequence, e.body) for sequence, _, e in links if e.body]
     return (
-        [sequence for sequence, _, _ in links],
-        [e.at for _, _, e in links],
-        [e.session for _, _, e in links],
-        [e.kind for _, _, e in links],
-        [e.document.decode() for _, _, e in links],
-        [e.digest for _, _, e in links],
-        [head for _, head, _ in links],
+        orjson.dumps(records).decode(),
         [sequence for sequence, _ in bodies],
         [body for _, body in bodies],
     )
@@ -227,6 +239,7 @@ class Writer:
         )
         return Stream(
             number=number,
+            id=str(stream_id),
             connection=connection,
             prefix=record_prefix(stream_id.bytes),
             head=start,

@@ -1,13 +1,13 @@
 """Verifying: every stream's chain and every body, to the first record that is not as written.
 
-A chain alone does not show that the newest records of an open stream were cut off, or that it was
-written anew from some point on: for that, compare `heads` with heads that were kept elsewhere.
+A chain alone does not show that its newest records were cut off, or that it was written anew from
+some record on. Anchors, which are kept outside the store, do.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,12 +15,25 @@ from typing import Final
 import asyncpg
 
 from policies.errors import BackendUnavailable
-from recordings.chain import DigestKey, Entry, genesis, record_hash, record_prefix
+from recordings.anchors import AnchorFlaw
+from recordings.chain import DigestKey, genesis, record_prefix
+from recordings.checks import (
+    BODIES_DELETED,
+    Anchors,
+    Deletion,
+    Deletions,
+    NoAnchors,
+    Witness,
+)
 from recordings.store import STORE_ERRORS, AnyConnection, Store
+from recordings.walk import Flaw, Flawed, Tally, Walk
+
+__all__ = ["Flaw", "KeyLookup", "Verdict", "verify"]
 
 KeyLookup = Callable[[str], bytes | None]
 """The digest key of an id, `None` if the key ring has none such."""
 
+SCAN_WITHIN: Final = 1800.0  # seconds for a look at every record
 _AT_ONCE: Final = 64  # rows; a body can have 64 KiB and more
 
 _RECORDS: Final = """
@@ -45,15 +58,6 @@ ORDER BY stream, sequence LIMIT 1
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
-    """The first record, in the order of streams, that is not what was written."""
-
-    stream: int
-    sequence: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What was checked. Counts are of what was found good before the flaw, if there is one."""
 
@@ -62,58 +66,56 @@ class Verdict:
     bodies: int
     bodies_deleted: int
     flaw: Flaw | None = None
+    anchor_flaw: AnchorFlaw | None = None
+    anchors: int = 0
+    bodies_unchecked: int = 0
+    elsewhere: tuple[str, ...] = ()
+    """Files of anchors, each as host:path, that records name and nobody looked at here."""
+    behind: tuple[str, ...] = ()
+    """Copies of files of anchors that end before lines that records name."""
 
     @property
     def good(self) -> bool:
-        return self.flaw is None
+        return self.flaw is None and self.anchor_flaw is None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The newest record of a stream: what to keep elsewhere; the genesis of an empty one."""
-
-    stream: int
-    sequence: int
-    hash: bytes
+_NO_ANCHORS: Final = NoAnchors()
 
 
-class _Flawed(Exception):
-    def __init__(self, flaw: Flaw) -> None:
-        super().__init__(flaw.why)
-        self.flaw = flaw
+async def verify(
+    store: Store, key_lookup: KeyLookup | None, witness: Witness = _NO_ANCHORS
+) -> Verdict:
+    """Check every record of one moment of the store, and the anchors against it.
 
-
-@dataclass(slots=True)
-class _Tally:
-    streams: int = 0
-    records: int = 0
-    bodies: int = 0
-    bodies_deleted: int = 0
-
-    def verdict(self, flaw: Flaw | None) -> Verdict:
-        return Verdict(self.streams, self.records, self.bodies, self.bodies_deleted, flaw)
-
-
-async def verify(store: Store, key_lookup: KeyLookup) -> Verdict:
-    """Check every record of one moment of the store. Raises `BackendUnavailable`."""
-    tally = _Tally()
+    Without `key_lookup`, as an auditor has it, bodies are counted and not checked. Raises
+    `BackendUnavailable`.
+    """
+    tally = Tally()
     try:
+        # Before the store: what is anchored by then is in every later snapshot.
+        anchors = await asyncio.to_thread(Anchors.of, witness)
         async with _snapshot(store) as connection:
-            await _check_all(connection, key_lookup, tally)
-    except _Flawed as flawed:
-        return tally.verdict(flawed.flaw)
+            await _check_all(connection, key_lookup, anchors, tally)
+    except Flawed as flawed:
+        tally.flaw = flawed.flaw
     except STORE_ERRORS as error:
         raise BackendUnavailable("the recordings can't be read now; try again") from error
-    return tally.verdict(None)
+    return await asyncio.to_thread(_verdict, tally, anchors)
 
 
-async def heads(store: Store) -> list[Head]:
-    """The newest hash of every stream. Raises `BackendUnavailable`."""
-    try:
-        async with _snapshot(store) as connection:
-            return [await _head(connection, s) for s in await _streams(connection)]
-    except STORE_ERRORS as error:
-        raise BackendUnavailable("the recordings can't be read now; try again") from error
+def _verdict(tally: Tally, anchors: Anchors) -> Verdict:
+    return Verdict(
+        streams=tally.streams,
+        records=tally.records,
+        bodies=tally.bodies,
+        bodies_deleted=tally.bodies_deleted,
+        flaw=tally.flaw,
+        anchor_flaw=anchors.flaw(),
+        anchors=tally.anchors,
+        bodies_unchecked=tally.bodies_unchecked,
+        elsewhere=anchors.elsewhere(),
+        behind=anchors.behind(),
+    )
 
 
 @asynccontextmanager
@@ -132,103 +134,75 @@ async def _streams(connection: AnyConnection) -> list[asyncpg.Record]:
     )
 
 
-async def _head(connection: AnyConnection, stream: asyncpg.Record) -> Head:
-    last = await connection.fetchrow(
-        "SELECT sequence, hash FROM records WHERE stream = $1 ORDER BY sequence DESC LIMIT 1",
-        stream["number"],
-    )
-    if last is None:
-        return Head(stream["number"], 0, _genesis(stream))
-    return Head(stream["number"], last["sequence"], last["hash"])
-
-
-async def _check_all(connection: AnyConnection, key_lookup: KeyLookup, tally: _Tally) -> None:
-    for stream in await _streams(connection):
-        secret = key_lookup(stream["digest_key"])
-        key = None if secret is None else DigestKey(stream["digest_key"], secret)
-        await _check_stream(connection, stream, key, tally)
-    stray = await connection.fetchrow(_STRAY)
-    if stray is not None:
-        raise _Flawed(Flaw(stray["stream"], stray["sequence"], stray["why"]))
-
-
-@dataclass(slots=True)
-class _Walk:
-    """Where the check of one stream has come to."""
-
-    stream: int
-    prefix: bytes
-    head: bytes
-    key: DigestKey | None
-    tally: _Tally
-    sequence: int = 0
-    at: int = 0
-
-    def step(self, row: asyncpg.Record) -> None:
-        """The next record, in the order of sequences. Raises `_Flawed`."""
-        self.sequence += 1
-        if row["sequence"] != self.sequence:
-            raise self._flawed("the record is missing")
-        if row["at"] < self.at:
-            raise self._flawed("the record is older than the one before it")
-        if row["hash"] != record_hash(self.prefix, self.sequence, _entry(row), self.head):
-            raise self._flawed("the record, or the one before it, is not what was written")
-        self._check_body(row)
-        self.at, self.head = row["at"], row["hash"]
-        self.tally.records += 1
-
-    def end(self, stream: asyncpg.Record) -> None:
-        """After the last record. Raises `_Flawed`."""
-        if stream["closed_at"] is not None:
-            if self.sequence < (stream["last_sequence"] or 0):
-                self.sequence += 1
-                raise self._flawed("the record is missing: the stream was closed after it")
-            if self.sequence != stream["last_sequence"]:
-                raise self._flawed("the record was written after the stream was closed")
-            if self.sequence and stream["last_hash"] != self.head:
-                raise self._flawed("the record is not the one that the stream was closed with")
-        self.tally.streams += 1
-
-    def _check_body(self, row: asyncpg.Record) -> None:
-        match bool(row["digest"]), row["kept"], row["body"]:
-            case False, False, _:
-                pass
-            case False, True, _:
-                raise self._flawed("the record has a body that was not written with it")
-            case True, False, _:
-                raise self._flawed("the body is missing")
-            case True, True, None:
-                self.tally.bodies_deleted += 1
-            case True, True, body:
-                self._check_digest(row["digest"], body)
-
-    def _check_digest(self, digest: bytes, body: bytes) -> None:
-        if self.key is None:
-            raise self._flawed("the key that its body is digested under is not in the key ring")
-        if not hmac.compare_digest(digest, self.key.digest(body)):
-            raise self._flawed("the body is not what was written")
-        self.tally.bodies += 1
-
-    def _flawed(self, why: str) -> _Flawed:
-        return _Flawed(Flaw(self.stream, self.sequence, why))
-
-
-async def _check_stream(
-    connection: AnyConnection, stream: asyncpg.Record, key: DigestKey | None, tally: _Tally
+async def _check_all(
+    connection: AnyConnection, key_lookup: KeyLookup | None, anchors: Anchors, tally: Tally
 ) -> None:
-    prefix = record_prefix(stream["id"].bytes)
-    walk = _Walk(stream["number"], prefix, _genesis(stream), key, tally)
-    async for row in connection.cursor(_RECORDS, stream["number"], prefetch=_AT_ONCE):
-        walk.step(row)
-    walk.end(stream)
+    streams = {row["number"]: row for row in await _streams(connection)}
+    deletions = await _deletions(connection, streams, key_lookup)
+    for number in sorted(streams.keys() | anchors.by_stream.keys()):
+        if number not in streams:
+            raise Flawed(_without_stream(number, anchors))
+        walk = _walk(streams[number], key_lookup, anchors, deletions, tally)
+        walk.begin()
+        records = connection.cursor(_RECORDS, number, prefetch=_AT_ONCE, timeout=SCAN_WITHIN)
+        async for row in records:
+            walk.step(row)
+        walk.end(streams[number])
+    stray = await connection.fetchrow(_STRAY, timeout=SCAN_WITHIN)
+    if stray is not None:
+        raise Flawed(Flaw(stray["stream"], stray["sequence"], stray["why"]))
 
 
-def _entry(row: asyncpg.Record) -> Entry:
-    document = row["document"].encode()
-    return Entry(row["at"], row["session"], row["kind"], document, b"", row["digest"])
+async def _deletions(
+    connection: AnyConnection,
+    streams: Mapping[int, asyncpg.Record],
+    key_lookup: KeyLookup | None,
+) -> Deletions:
+    """What retention has said. Without the keys, its word is as good as the chain's."""
+    query = "SELECT stream, document FROM records WHERE kind = $1"
+    notes = await connection.fetch(query, BODIES_DELETED, timeout=SCAN_WITHIN)
+    said = [(row["stream"], Deletion.read(row["document"].encode())) for row in notes]
+    if key_lookup is None:
+        return Deletions.of(deletion for _, deletion in said)
+    keys = {number: _key(streams[number], key_lookup) for number in streams}
+    return Deletions.of(each for stream, each in said if each.holds(keys.get(stream)))
+
+
+def _key(stream: asyncpg.Record, key_lookup: KeyLookup) -> DigestKey | None:
+    secret = key_lookup(stream["digest_key"])
+    return None if secret is None else DigestKey(stream["digest_key"], secret)
+
+
+def _without_stream(number: int, anchors: Anchors) -> Flaw:
+    file, anchor = anchors.by_stream[number][0]
+    why = f"the stream is missing: line {anchor.line} of {file} anchors it"
+    return Flaw(number, 1, why)
+
+
+def _walk(
+    stream: asyncpg.Record,
+    key_lookup: KeyLookup | None,
+    anchors: Anchors,
+    deletions: Deletions,
+    tally: Tally,
+) -> Walk:
+    return Walk(
+        stream=stream["number"],
+        id=str(stream["id"]),
+        prefix=record_prefix(stream["id"].bytes),
+        head=_genesis(stream),
+        key=_key(stream, key_lookup) if key_lookup else None,
+        without_keys=key_lookup is None,
+        anchors=anchors.by_stream.get(stream["number"], []),
+        notes=anchors.notes,
+        deletions=deletions,
+        tally=tally,
+    )
 
 
 def _genesis(stream: asyncpg.Record) -> bytes:
+    if stream["opened_at"] < 0:
+        raise Flawed(Flaw(stream["number"], 1, "the stream is not what was opened"))
     return genesis(
         stream["id"].bytes,
         gateway=stream["gateway"],

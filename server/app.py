@@ -7,9 +7,8 @@ import gc
 import logging
 import os
 import signal
-import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -25,53 +24,57 @@ from starlette.routing import Route
 from masking.cells import Masker
 from masking.operators import PseudonymKey
 from masking.scanning import ScanWorker
-from policies.errors import BackendUnavailable, ConfigError, Unauthenticated
-from policies.model import Principal, Target
+from policies.errors import BackendUnavailable, ConfigError
+from policies.model import Target
 from policies.sql.facts import TableName
-from recordings.journal import DigestKey, Journal, Record
+from recordings.journal import Journal
 from recordings.store import Store
 from server import embedded
 from server.admission import Admission
+from server.admission import opened as opened_admission
+from server.admission.switch import KillSwitch
+from server.api.agents import AgentsApi
 from server.api.endpoints import Api
 from server.api.endpoints import Login as ApiLogin
+from server.api.policy import PolicyApi
 from server.api.recordings import StoredRecordings
+from server.api.webhooks import WebhookApi
 from server.approvals.approvals import Approvals
 from server.approvals.desk import Desk
 from server.backends import Backend, ColumnRule
 from server.config import Configuration, PostgresTarget, load
+from server.console.console import console_url, open_console
 from server.credentials import Credentials, Login, Role
+from server.evidence import STORE_DATABASE, Evidence, anchor_files, recording
 from server.explain import Explainer
 from server.gate import Gate
+from server.http_connection import BoundedConnection
 from server.http_server import HttpServer
 from server.identity.fetch import open_http
 from server.identity.oidc import IssuerSettings, Verifier
+from server.identity.recorded import AdmittedVerifier, RecordedVerifier, admitted
 from server.keys import KeyRing, Purpose
-from server.mcp.door import McpSettings, Timing, build, http_app, serve_stdio
+from server.mcp.door import (
+    InFlight,
+    McpSettings,
+    Tasks,
+    Timing,
+    build,
+    http_app,
+    serve_stdio,
+)
+from server.mcp.identity import http_caller
+from server.mcp.task_rows import StoredTasks
 from server.policy_files import PolicyFiles
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
 from server.protocols.postgres.target import PostgresTarget as ConnectorTarget
+from server.webhooks.desk import WebhookDesk
+from server.webhooks.dispatcher import Dispatcher
 
 _log = logging.getLogger(__name__)
 
 REAP_EVERY: Final = 30.0  # seconds
-STORE_DATABASE: Final = "ostiary"
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedVerifier:
-    """The verifier of tokens; each refusal is recorded, without the token."""
-
-    verifier: Verifier
-    journal: Journal
-
-    async def verify(self, token: str) -> Principal:
-        """Who presents this token. Raises `Unauthenticated`."""
-        try:
-            return await self.verifier.verify(token)
-        except Unauthenticated:
-            await self.journal.accept(Record("", "sign_in_failed", {"characters": len(token)}))
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,13 @@ class Running:
     gate: Gate
     desk: Desk
     verifier: RecordedVerifier
+    webhooks: WebhookDesk
+    switch: KillSwitch
+
+    @property
+    def admitted(self) -> AdmittedVerifier:
+        """For the doors that have words for who is blocked."""
+        return AdmittedVerifier(self.verifier)
 
     @property
     def mcp_settings(self) -> McpSettings:
@@ -106,21 +116,29 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
     async with AsyncExitStack() as lifetime:
         keys = KeyRing.load(configuration.keys)
         store = await _store(configuration, lifetime)
-        journal = await _journal(store, keys, lifetime)
+        recorded = recording(configuration.recordings, store, keys)
+        evidence = await lifetime.enter_async_context(recorded)
+        journal = evidence.journal
         backends = await _backends(configuration, lifetime)
-        approvals = Approvals(
-            store, journal, timedelta(seconds=configuration.approvals.expire_after)
-        )
+        expire_after = timedelta(seconds=configuration.approvals.expire_after)
+        approvals = Approvals(store, journal, expire_after, console_url(configuration))
         await lifetime.enter_async_context(approvals.listening())
         scanner = await lifetime.enter_async_context(ScanWorker())
         masker = Masker(PseudonymKey(keys.current(Purpose.PSEUDONYM).secret), scanner)
         policies = PolicyFiles.of(configuration, backends)
         point = await policies.first(journal)
-        gate = Gate(point, backends, approvals, journal, masker, Admission())
-        verifier = await _verifier(configuration, journal, lifetime)
-        await lifetime.enter_async_context(_background(gate, policies))
-        desk = Desk(gate, approvals)
-        yield Running(configuration, keys, store, journal, gate, desk, verifier)
+        admission, switch = await lifetime.enter_async_context(
+            opened_admission(configuration.limits, store, journal)
+        )
+        gate = Gate(point, backends, approvals, journal, masker, admission)
+        verifier = await _verifier(configuration, journal, admission, lifetime)
+        await lifetime.enter_async_context(_background(gate, policies, evidence))
+        desk = Desk(gate, approvals, console_url(configuration))
+        dispatcher = await lifetime.enter_async_context(
+            Dispatcher.dispatching(store, approvals, journal, configuration.notifications)
+        )
+        webhooks = WebhookDesk(dispatcher)
+        yield Running(configuration, keys, store, journal, gate, desk, verifier, webhooks, switch)
 
 
 async def serve(path: Path) -> None:
@@ -129,9 +147,9 @@ async def serve(path: Path) -> None:
     async with running(configuration) as gateway, AsyncExitStack() as doors:
         for listener in configuration.listeners:
             host, port = listener.listen.host, listener.listen.port or 0
-            door = PostgresListener(gateway.gate, gateway.verifier.verify)
+            door = PostgresListener(gateway.gate, gateway.admitted.identify)
             await doors.enter_async_context(door.serving(host, port))
-        await _serve_http(gateway)
+        await _serve_http(gateway, await doors.enter_async_context(_console(gateway)))
 
 
 async def stdio(path: Path) -> None:
@@ -140,16 +158,26 @@ async def stdio(path: Path) -> None:
     if not token:
         raise ConfigError("OSTIARY_TOKEN is not set: put your token there, see `ostiary login`")
     async with running(load(path)) as gateway:
-        await serve_stdio(gateway.desk, gateway.verifier, gateway.mcp_settings, token=token)
+        tasks = Tasks(StoredTasks(gateway.store))
+        settings = gateway.mcp_settings
+        await serve_stdio(gateway.desk, gateway.admitted, settings, tasks, token=token)
         # A client that closed the pipe soon sends SIGTERM; the recording is closed all the same.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-async def _serve_http(gateway: Running) -> None:
+async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     settings = gateway.mcp_settings
-    server = build(gateway.desk, settings)
-    routes = [Route("/healthz", _healthy), *_api(gateway).routes()]
-    app = http_app(server, gateway.verifier, settings, routes=routes)
+    caller = admitted(http_caller, gateway.gate.admission)
+    tasks, in_flight = Tasks(StoredTasks(gateway.store)), InFlight()
+    server = build(gateway.desk, settings, tasks, in_flight=in_flight, caller=caller)
+    api = _api(gateway)
+    webhooks = WebhookApi(gateway.gate, gateway.webhooks, api.signed_in)
+    agents = AgentsApi(gateway.gate, gateway.switch, api.signed_in)
+    policy = _policy_api(gateway, api)
+    beside = (*api.routes(), *webhooks.routes(), *agents.routes(), *policy.routes(), *console)
+    routes = [Route("/healthz", _healthy), *beside]
+    note = gateway.gate.admission.repeats.note
+    app = http_app(server, gateway.verifier, settings, note, routes=routes)
     address, tls = gateway.configuration.gateway.listen, gateway.configuration.gateway.tls
     uvicorn_settings = uvicorn.Config(
         app,
@@ -157,30 +185,57 @@ async def _serve_http(gateway: Running) -> None:
         port=address.port or 0,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
-        log_level="warning",
+        log_level="error",  # its warnings are of what strangers send
         access_log=False,
+        http=BoundedConnection,
+        ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )
     gc.collect()
     gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
-    await HttpServer(uvicorn_settings).serve()
+    async with tasks.running():
+        await HttpServer(uvicorn_settings, in_flight.stop).serve()
+
+
+def _console(gateway: Running) -> AbstractAsyncContextManager[Sequence[Route]]:
+    return open_console(
+        gateway.configuration,
+        gateway.keys,
+        gateway.store,
+        journal=gateway.journal,
+        desk=gateway.desk,
+        admit=gateway.gate.admission.request,
+        note=gateway.gate.admission.repeats.note,
+    )
 
 
 def _api(gateway: Running) -> Api:
     settings = gateway.mcp_settings
     issuers = gateway.configuration.identity.issuers
     return Api(
-        verifier=gateway.verifier,
+        verifier=gateway.admitted,
         gate=gateway.gate,
         approvals=gateway.desk,
-        recordings=StoredRecordings(gateway.store, gateway.keys),
+        recordings=_recordings(gateway),
         explainer=Explainer(gateway.gate, gateway.store),
         logins=[ApiLogin(i.name, i.issuer, i.client_id) for i in issuers],
         resource=settings.resource,
         metadata_url=f"{settings.public_url.rstrip('/')}/.well-known/oauth-protected-resource/mcp",
     )
+
+
+def _policy_api(gateway: Running, api: Api) -> PolicyApi:
+    gate = gateway.gate
+    explainer = Explainer(gate, gateway.store)
+    targets = [backend.target for backend in gate.backends.values()]
+    return PolicyApi(gate, explainer, _recordings(gateway), targets, api.signed_in)
+
+
+def _recordings(gateway: Running) -> StoredRecordings:
+    witness = anchor_files(gateway.configuration.recordings, gateway.keys)
+    return StoredRecordings(gateway.store, gateway.keys, witness)
 
 
 async def _healthy(_request: Request) -> PlainTextResponse:
@@ -208,14 +263,6 @@ async def _ensure_database(dsn: str, name: str) -> None:
             await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         await connection.close()
-
-
-async def _journal(store: Store, keys: KeyRing, lifetime: AsyncExitStack) -> Journal:
-    key = keys.current(Purpose.BODY_DIGEST)
-    name = f"{socket.gethostname()}:{os.getpid()}"
-    journal = await Journal.open(store, gateway=name, digest_key=DigestKey(key.id, key.secret))
-    lifetime.push_async_callback(journal.close)
-    return journal
 
 
 async def _backends(
@@ -255,7 +302,10 @@ def _backend(name: str, target: PostgresTarget) -> Backend:
 
 
 async def _verifier(
-    configuration: Configuration, journal: Journal, lifetime: AsyncExitStack
+    configuration: Configuration,
+    journal: Journal,
+    admission: Admission,
+    lifetime: AsyncExitStack,
 ) -> RecordedVerifier:
     issuers = [
         IssuerSettings(
@@ -273,11 +323,11 @@ async def _verifier(
     http = await lifetime.enter_async_context(open_http())
     verifier = Verifier(issuers, http=http)
     lifetime.push_async_callback(verifier.aclose)
-    return RecordedVerifier(verifier, journal)
+    return RecordedVerifier(verifier, journal, admission)
 
 
 @asynccontextmanager
-async def _background(gate: Gate, policies: PolicyFiles) -> AsyncIterator[None]:
+async def _background(gate: Gate, policies: PolicyFiles, evidence: Evidence) -> AsyncIterator[None]:
     """What goes on beside the calls: closing dead sessions, and taking new policies in.
 
     What ends the gateway comes out as it is: the command line has words for it, and none for a
@@ -285,7 +335,7 @@ async def _background(gate: Gate, policies: PolicyFiles) -> AsyncIterator[None]:
     """
     try:
         async with asyncio.TaskGroup() as group:
-            works = _reap(gate.journal), policies.watch(gate)
+            works = _reap(gate.journal), policies.watch(gate), *evidence.works()
             tasks = [group.create_task(work) for work in works]
             try:
                 yield

@@ -17,7 +17,8 @@ from policies.errors import (
     ProtocolError,
     Unauthenticated,
 )
-from server.commands.arguments import Command, build_parser
+from server.commands.arguments import build_parser
+from server.commands.parsers import Command
 from server.commands.terminal import complain, complain_refusal
 
 DONE: Final = 0

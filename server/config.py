@@ -6,7 +6,6 @@ addresses and durations (`server.config_values`), what secrets hold (`server.ref
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from server.admission.settings import Limits
+from server.config_schema import schema_text
 from server.config_source import Tree, read, worded
 from server.config_values import (
     Address,
@@ -33,7 +34,11 @@ from server.config_values import (
     Url,
     read_host_and_port,
 )
+from server.console.settings import Console, ConsoleClient
+from server.recordings_settings import Recordings
+from server.recordings_settings import completed as completed_recordings
 from server.references import Secret
+from server.webhooks.settings import Notifications
 
 __all__ = [
     "Account",
@@ -119,6 +124,8 @@ class Issuer(_Model):
     ] = Field(default=("RS256", "ES256"), min_length=1)
     client_id: str = Field(default="ostiary-cli")
     """The client that `ostiary login` uses."""
+    console: ConsoleClient | None = Field(default=None, examples=["{client_id: ostiary-console}"])
+    """The client of the approval page; without one, nobody signs in there through this issuer."""
 
 
 class Identity(_Model):
@@ -217,7 +224,13 @@ class Configuration(_Model):
     )
     identity: Identity = Field(examples=["{issuers: […]}"])
     policies: Policies = Field(default="starter", examples=["starter"])
+    groups: tuple[str, ...] = ()
+    """Groups that policies may name, for `ostiary policy check`; empty: any."""
     approvals: Approvals = Field(default_factory=Approvals)
+    limits: Limits = Field(default_factory=Limits)
+    recordings: Recordings = Field(default_factory=Recordings)
+    console: Console = Field(default_factory=Console)
+    notifications: Notifications = Field(default_factory=Notifications)
     targets: Mapping[Name, PostgresTarget] = Field(min_length=1, examples=["{shop: {…}}"])
     listeners: tuple[PostgresListener, ...] = ()
 
@@ -256,8 +269,8 @@ def example(path: Path) -> str:
 
 
 def json_schema() -> str:
-    """The JSON Schema of the file, for editors."""
-    return json.dumps(Configuration.model_json_schema(), indent=2)
+    """The JSON Schema of the file, for editors; published as `configuration.schema.json`."""
+    return schema_text(Configuration, "Ostiary's configuration")
 
 
 def _completed(tree: Tree) -> Tree:
@@ -272,6 +285,7 @@ def _completed(tree: Tree) -> Tree:
         "state": state,
         "gateway": gateway,
         "identity": _with_audiences(tree.get("identity", {}), gateway),
+        "recordings": completed_recordings(tree.get("recordings", {}), state),
     }
 
 

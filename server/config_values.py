@@ -9,11 +9,12 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
 
+from policies import packs
 from policies.errors import ConfigError
 from server.references import WHY_BY_REFERENCE, Secret
 
@@ -93,9 +94,10 @@ def _read_path(value: object, info: ValidationInfo) -> Path:
     return _base(info) / _text(value, "write the path of a directory")
 
 
-def _read_policies(value: object, info: ValidationInfo) -> Path | Literal["starter"]:
-    text = _text(value, "write `starter`, or the path of a directory with *.cedar files")
-    return "starter" if text == "starter" else _base(info) / text
+def _read_policies(value: object, info: ValidationInfo) -> Path | str:
+    known = ", ".join(packs.names())
+    text = _text(value, f"write one of {known}, or the path of a directory with *.cedar files")
+    return text if text in packs.names() else _base(info) / text
 
 
 def _read_duration(value: object) -> float:
@@ -171,7 +173,7 @@ FileReference = Annotated[
     Path, PlainValidator(_read_file), WithJsonSchema({"type": "string", "pattern": "^file:.+"})
 ]
 Directory = Annotated[Path, PlainValidator(_read_path), _STRING]
-Policies = Annotated[Path | Literal["starter"], PlainValidator(_read_policies), _STRING]
+Policies = Annotated[Path | str, PlainValidator(_read_policies), _STRING]
 Duration = Annotated[
     float,
     PlainValidator(_read_duration),

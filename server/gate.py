@@ -23,14 +23,12 @@ from policies.model import (
     Action,
     Channel,
     Connect,
-    DecideApproval,
     Decision,
     DecisionPoint,
     Effect,
-    ExplainPolicy,
+    GatewayAction,
     Principal,
     ReadCatalog,
-    ReadRecording,
     SqlPrepare,
     SqlStatement,
 )
@@ -108,15 +106,14 @@ class Gate:
 
         Raises `Denied`: a target that is unknown and one that is not permitted answer alike.
         """
-        async with AsyncExitStack() as lifetime:
-            await lifetime.enter_async_context(self.admission.session(principal))
+        async with self.admission.session(principal):
             grant, backend, opening = await self._connect(principal, target, channel, reason)
-            connection = await lifetime.enter_async_context(backend.connector.connect(grant))
-            # A one-shot connection reaches the target with its first grant, and not before: the
-            # opening is committed together with that grant's intent.
-            session = Session(self, backend, grant, connection, opening)
-            await lifetime.enter_async_context(session.recorded())
-            yield session
+            async with backend.connector.connect(grant) as connection:
+                # A one-shot connection reaches the target with its first grant, and not before:
+                # the opening is committed together with that grant's intent.
+                session = Session(self, backend, grant, connection, opening)
+                async with session.recorded():
+                    yield session
 
     @asynccontextmanager
     async def open_native(
@@ -136,12 +133,13 @@ class Gate:
     async def authorize(
         self,
         principal: Principal,
-        action: DecideApproval | ReadRecording | ExplainPolicy,
+        action: GatewayAction,
         *,
         channel: Channel,
         target: str = "",
     ) -> Decision:
         """Decide an act on the gateway itself, and record it before it takes effect."""
+        self.admission.check(principal)
         backend = self.backends.get(target)
         request = AccessRequest(
             principal=principal,
@@ -157,6 +155,10 @@ class Gate:
             return decision
         await self.journal.commit(records.decided(request, decision))
         raise Denied(decision.refusal or unmet(decision))
+
+    def is_let_in(self, principal: Principal) -> bool:
+        """Whether nobody has blocked them. Raises `BackendUnavailable` where that is not known."""
+        return self.admission.blocks.of(principal) is None
 
     def decide(self, request: AccessRequest) -> Decision:
         """What policy says; changes and records nothing. For `explain` and `list_targets`."""
@@ -268,26 +270,33 @@ class Session:
 
     async def admit(self, action: Action) -> Grant | Pending:
         """Decide and commit the intent, or open a ticket. Raises `Denied`."""
+        return await self._admit(action, waited_for=None)
+
+    async def _admit(self, action: Action, waited_for: str | None) -> Grant | Pending:
         request, decision = await self._decide(action)
         if decision.effect is not Effect.PERMIT:
             await self._refuse(request, decision)
         if not decision.approvals:
             return await self._granted(request, decision, ticket="")
         await self._commit()
-        binding = bind(request, self.connection.surroundings(write=not reads(request)))
-        used = await self.gate.approvals.use(binding, decision.approvals)
+        around = self.connection.surroundings(write=not reads(request))
+        binding = bind(request, around, seal=self.gate.journal.seal)
+        approvals, stands = self.gate.approvals, self.gate.is_let_in
+        used = await approvals.use(binding, decision.approvals, stands=stands)
         if used is not None:
             return await self._granted(request, decision, ticket=used.id)
-        ticket = await self.gate.approvals.ask(request, binding, decision.approvals)
+        if waited_for is not None and (gone := await approvals.get(waited_for)).state == "used":
+            raise Denied(not_approved(gone))  # by an equal call that waited too: nobody asks twice
+        ticket = await approvals.ask(request, binding, decision.approvals)
         await self._commit(records.decided(request, decision, ticket=ticket.id))
-        return Pending(ticket.id)
+        return Pending(ticket.id, approvals.page(ticket.id))
 
     async def settle(self, pending: Pending, action: Action) -> Grant | Pending:
         """Wait until the ticket is decided, then decide again: a permit may have gone since."""
         ticket = await self.gate.approvals.wait(pending.ticket, seconds=float("inf"))
         if ticket.state not in ("approved", "used"):
             raise Denied(not_approved(ticket))
-        return await self.admit(action)
+        return await self._admit(action, waited_for=ticket.id)
 
     @asynccontextmanager
     async def results(self, grant: Grant) -> AsyncIterator[Results]:
@@ -342,6 +351,7 @@ class Session:
         return self.granted
 
     def _shaping(self, grant: Grant, delivery: Delivery) -> Shaping:
+        action = grant.request.action
         return Shaping(
             session=self.id,
             decision=grant.decision,
@@ -351,6 +361,7 @@ class Session:
             journal=self.gate.journal,
             delivery=delivery,
             native=isinstance(self, NativeSession),
+            text=action.text if isinstance(action, SqlStatement | SqlPrepare) else "",
         )
 
     async def _record_outcome(self, delivery: Delivery, seconds: float) -> None:
@@ -383,7 +394,11 @@ class NativeSession(Session):
         admitted: list[Grant | Substitute | Pending] = []
         to_commit: list[Record] = []
         for ordinal, action in enumerate(actions):
-            request, decision = await self._decide(action)
+            try:
+                request, decision = await self._decide(action)
+            except Denied as denied:  # recorded by who denied it
+                admitted.append(_substitute(denied.refusal))
+                continue
             if decision.effect is Effect.PERMIT and not decision.approvals:
                 to_commit.append(records.intent(request, decision, ordinal=ordinal))
                 admitted.append(Grant(request, decision, _ONLY_THE_GATE))
@@ -453,6 +468,8 @@ def _substitute(refusal: Refusal) -> Substitute:
 
 async def _surely(journal: Journal, record: Record) -> None:
     """Record the end of something that has happened already, also while being cancelled."""
+    if journal.accept_now(record):
+        return
     writing = asyncio.ensure_future(journal.accept(record))
     try:
         await asyncio.shield(writing)

@@ -11,8 +11,9 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -55,7 +56,7 @@ class KeyRing:
         if path.exists():
             raise ConfigError(f"{path} exists: a new key ring would make its keys unreadable")
         path.parent.mkdir(parents=True, exist_ok=True)
-        keys = [_new_key(purpose) for purpose in Purpose]
+        keys = [new_entry(purpose, datetime.now(UTC)).document for purpose in Purpose]
         write_private(path, json.dumps({"version": 1, "keys": keys}, indent=2) + "\n")
         return cls.load(path)
 
@@ -64,7 +65,7 @@ class KeyRing:
         """Read a ring. Raises `ConfigError` where it is missing, open to others or not a ring."""
         secret = reference if isinstance(reference, Secret) else Secret("file", str(reference))
         if secret.path is not None:
-            _check_private(secret.path)
+            check_private(secret.path)
         return cls(_parse(secret.resolve(), str(secret)))
 
     def current(self, purpose: Purpose | str) -> Key:
@@ -76,12 +77,50 @@ class KeyRing:
         return next((key for key in self.keys[Purpose(purpose)] if key.id == id), None)
 
 
-def _new_key(purpose: Purpose) -> dict[str, str]:
-    secret = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
-    return {"id": secrets.token_hex(4), "purpose": purpose.value, "secret": secret}
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """A key as it stands in the ring. `purpose` may be one that only another version knows."""
+
+    purpose: str
+    id: str
+    document: Mapping[str, object] = field(repr=False)
+
+    @property
+    def made_at(self) -> str:
+        """When, as it was written down; rings of older versions do not say."""
+        return str(self.document.get("made_at", ""))
+
+    @property
+    def key(self) -> Key:
+        return Key(self.id, base64.b64decode(str(self.document["secret"]), validate=True))
 
 
-def _check_private(path: Path) -> None:
+def new_entry(purpose: Purpose, now: datetime) -> KeyEntry:
+    """A new random key."""
+    identifier = secrets.token_hex(4)
+    document = {
+        "id": identifier,
+        "purpose": purpose.value,
+        "secret": base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode(),
+        "made_at": now.isoformat(timespec="seconds"),
+    }
+    return KeyEntry(purpose.value, identifier, document)
+
+
+def read_entries(text: str, name: str) -> Sequence[KeyEntry]:
+    """Every key of a ring, in order. Raises `ConfigError` for what is no ring."""
+    try:
+        entries = [_entry(entry) for entry in json.loads(text)["keys"]]
+    except (KeyError, TypeError, ValueError):
+        # The cause is not named: it could carry key material.
+        raise ConfigError(f"{name} is not a key ring; {_MADE_BY}") from None
+    if len({(entry.purpose, entry.id) for entry in entries}) < len(entries):
+        raise ConfigError(f"the key ring {name} has two keys of one purpose with the same id")
+    return entries
+
+
+def check_private(path: Path) -> None:
+    """Raises `ConfigError` for a ring that is not there or that others can open."""
     try:
         status = path.stat()
     except OSError as error:
@@ -95,22 +134,23 @@ def _check_private(path: Path) -> None:
 
 
 def _parse(text: str, name: str) -> Mapping[Purpose, tuple[Key, ...]]:
-    try:
-        entries = json.loads(text)["keys"]
-        keys = [(Purpose(entry["purpose"]), _key(entry)) for entry in entries]
-    except (KeyError, TypeError, ValueError):
-        # The cause is not named: it could carry key material.
-        raise ConfigError(f"{name} is not a key ring; {_MADE_BY}") from None
-    ring = {purpose: tuple(k for p, k in keys if p is purpose) for purpose in Purpose}
+    """Keys for purposes that this version does not know are another version's, and stay unused."""
+    entries = read_entries(text, name)
+    ring = {p: tuple(e.key for e in entries if e.purpose == p.value) for p in Purpose}
     if missing := [purpose.value for purpose, held in ring.items() if not held]:
-        raise ConfigError(f"the key ring {name} has no key for {', '.join(missing)}; {_MADE_BY}")
-    if len({(purpose, key.id) for purpose, key in keys}) < len(keys):
-        raise ConfigError(f"the key ring {name} has two keys of one purpose with the same id")
+        raise ConfigError(
+            f"the key ring {name} has no key for {', '.join(missing)}, which this version needs; "
+            "add it with `ostiary keys add-missing`"
+        )
     return MappingProxyType(ring)
 
 
-def _key(entry: Mapping[str, str]) -> Key:
-    secret = base64.b64decode(entry["secret"], validate=True)
-    if len(secret) != KEY_BYTES or not isinstance(entry["id"], str):
+def _entry(document: Mapping[str, object]) -> KeyEntry:
+    match document:
+        case {"purpose": str(purpose), "id": str(identifier), "secret": str(secret)}:
+            pass
+        case _:
+            raise TypeError("a key has a purpose, an id and a secret")
+    if len(base64.b64decode(secret, validate=True)) != KEY_BYTES:
         raise binascii.Error("a key has 32 bytes")
-    return Key(entry["id"], secret)
+    return KeyEntry(purpose, identifier, document)

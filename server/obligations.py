@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from masking.cells import ColumnShape, Keep, Mask, Masker, Plan, Scan, Treatment
 from policies.errors import Denied, ProtocolError, Refusal
 from policies.model import Decision, LimitRows
 from policies.sql.facts import SqlFacts
+from policies.sql.secret_positions import quoting
 from recordings.events import (
     Column,
     Columns,
@@ -27,6 +27,7 @@ from recordings.events import (
 from recordings.journal import Journal, Json, Record
 from recordings.rows import ROW_CODECS
 from server.backends import Backend
+from server.deadline import Deadline
 
 RECORDED_BYTES: Final = 1 << 20  # of one result; past it: counts and a hash
 TIME_GRACE: Final = 2.0  # seconds past a time limit, after which the gate itself gives up
@@ -48,7 +49,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Shaping:
-    """All that shaping one statement's results needs. Made by the gate, once a grant."""
+    """All that shaping one statement's results needs. Made by the gate, once a grant.
+
+    `text` is the statement, which the target's own words may quote.
+    """
 
     session: str
     decision: Decision
@@ -58,6 +62,7 @@ class Shaping:
     journal: Journal
     delivery: Delivery
     native: bool
+    text: str = ""
 
     @property
     def touches_labels(self) -> bool:
@@ -71,7 +76,8 @@ class Shaping:
 async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
     """Limit, mask, record and pass on each event; nothing is delivered that was not recorded."""
     plan: Plan | None = None
-    async for event in _in_time(raw, shaping.decision.time_limit):
+    limit = shaping.decision.time_limit
+    async for event in raw if limit is None else _in_time(raw, limit):
         match event:
             case Columns(columns):
                 plan = _plan(columns, shaping)
@@ -127,6 +133,8 @@ def _plan(columns: Sequence[Column], shaping: Shaping) -> Plan:
 
 
 def _described(columns: Sequence[Column], plan: Plan) -> Columns:
+    if not any(plan.reasons):
+        return Columns(tuple(columns))
     return Columns(tuple(replace(c, masked=plan.why(i)) for i, c in enumerate(columns)))
 
 
@@ -161,7 +169,8 @@ async def _scrubbed(failed: Failed, shaping: Shaping) -> Failed:
     if shaping.touches_labels:
         sentence = "the statement failed on the target; its own words are withheld, because the"
         return replace(failed, message=f"{sentence} statement touches labelled columns")
-    return replace(failed, message=await shaping.masker.text(failed.message))
+    said = quoting(failed.message, shaping.text)
+    return replace(failed, message=await shaping.masker.text(said))
 
 
 async def _record(event: Event, shaping: Shaping) -> None:
@@ -203,22 +212,22 @@ async def _accept(
     await shaping.journal.accept(Record(shaping.session, kind, document, body))
 
 
-async def _in_time(raw: Results, limit: float | None) -> AsyncIterator[Event]:
+async def _in_time(raw: Results, limit: float) -> AsyncIterator[Event]:
     """Each event by the deadline: the backstop behind the target's own statement timeout."""
-    loop = asyncio.get_running_loop()
-    deadline = None if limit is None else loop.time() + limit + TIME_GRACE
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                event = await anext(raw)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise Denied(
-                Refusal(
-                    code="TIME_LIMIT",
-                    reason=f"The statement ran longer than the {limit:g} s that policy allows.",
-                    next_step="Narrow the statement so that it needs less work.",
-                )
-            ) from error
-        yield event
+    deadline = Deadline(limit + TIME_GRACE)
+    try:
+        while True:
+            event = await deadline.bound(raw)
+            if event is None:
+                return
+            yield event
+    except TimeoutError as error:
+        raise Denied(
+            Refusal(
+                code="TIME_LIMIT",
+                reason=f"The statement ran longer than the {limit:g} s that policy allows.",
+                next_step="Narrow the statement so that it needs less work.",
+            )
+        ) from error
+    finally:
+        deadline.close()

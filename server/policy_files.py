@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from policies.cedar import STARTER, load
+from policies.cedar import load
 from policies.errors import BackendUnavailable, ConfigError
 from policies.memory import RememberingDecisionPoint
 from policies.model import DecisionPoint
+from policies.packs import directory_of
 from recordings.journal import Journal, Record
 from server.backends import Backend
 from server.config import Configuration
@@ -31,18 +32,19 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 @dataclass(slots=True)
 class PolicyFiles:
-    """One directory of policies, for these targets and labels."""
+    """One directory of policies, for these targets, labels and groups (None: any)."""
 
     directory: Path
     targets: frozenset[str]
     labels: frozenset[str]
+    groups: frozenset[str] | None = None
     seen: Stamp = ()
 
     @classmethod
     def of(cls, configuration: Configuration, backends: Mapping[str, Backend]) -> Self:
-        directory = STARTER if configuration.policies == "starter" else configuration.policies
         labels = frozenset[str]().union(*(b.labels for b in backends.values()))
-        return cls(Path(directory), frozenset(backends), labels)
+        groups = frozenset(configuration.groups) or None
+        return cls(directory_of(configuration.policies), frozenset(backends), labels, groups)
 
     async def first(self, journal: Journal) -> DecisionPoint:
         """The set that the gateway starts with. Raises `ConfigError`, with file and policy id."""
@@ -79,7 +81,7 @@ class PolicyFiles:
         _log.warning("policies taken in: version %s", point.version)
 
     def _load(self) -> DecisionPoint:
-        point = load(self.directory, targets=self.targets, labels=self.labels)
+        point = load(self.directory, targets=self.targets, labels=self.labels, groups=self.groups)
         return RememberingDecisionPoint(point)
 
     def _stamp(self) -> Stamp:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from policies.errors import Refusal
 from policies.model import (
     AccessRequest,
     Action,
+    Audit,
+    BlockAgent,
     Connect,
     DecideApproval,
     Decision,
     ExplainPolicy,
     LimitRows,
     LimitTime,
+    ListAgents,
+    ManageWebhooks,
     MaskLabels,
     Obligation,
     Parameter,
@@ -19,11 +25,15 @@ from policies.model import (
     ReadCatalog,
     ReadRecording,
     RequireApproval,
+    RevokeApproval,
     SqlPrepare,
     SqlStatement,
+    UnblockAgent,
+    WithdrawApproval,
 )
 from policies.sql.facts import SqlFacts
 from recordings.journal import Json, Record
+from server.recorded_input import Kept, kept, kept_text
 
 
 def principal_document(principal: Principal) -> dict[str, Json]:
@@ -56,18 +66,20 @@ def closed(session: str, *, end: str) -> Record:
 
 def decided(request: AccessRequest, decision: Decision, *, ticket: str = "") -> Record:
     """A request that does not run now: refused, or waiting for a person."""
+    shown = kept(request.action)
     return Record(
         request.session,
         "decision",
         {
-            **_request_document(request),
+            **_request_document(request, shown),
             "effect": "pending" if ticket else decision.effect.value,
             "policy_version": decision.policy_version,
             "questions": _questions(decision),
             "refusal": refusal_document(decision.refusal) if decision.refusal else None,
+            **_audits(decision),
             "ticket": ticket,
         },
-        _body(request.action),
+        _body(shown.action),
     )
 
 
@@ -75,19 +87,21 @@ def intent(
     request: AccessRequest, decision: Decision, *, ticket: str = "", ordinal: int = 0
 ) -> Record:
     """A request that is about to be sent; committed before the target sees a byte of it."""
+    shown = kept(request.action)
     return Record(
         request.session,
         "intent",
         {
-            **_request_document(request),
+            **_request_document(request, shown),
             "ordinal": ordinal,
             "effect": decision.effect.value,
             "policy_version": decision.policy_version,
             "questions": _questions(decision),
             "obligations": [obligation_document(o) for o in decision.obligations],
+            **_audits(decision),
             "ticket": ticket,
         },
-        _body(request.action),
+        _body(shown.action),
     )
 
 
@@ -117,13 +131,14 @@ def refusal_document(refusal: Refusal) -> dict[str, Json]:
 def obligation_document(obligation: Obligation) -> dict[str, Json]:
     """An obligation with the policy that asks for it."""
     match obligation:
-        case RequireApproval(policy, groups, sentence, self_confirmation):
+        case RequireApproval(policy, groups, sentence, self_confirmation, people):
             return {
                 "kind": "approval",
                 "policy": policy,
                 "groups": sorted(groups),
                 "sentence": sentence,
                 "self_confirmation": self_confirmation,
+                "people": people,
             }
         case MaskLabels(labels, policy):
             return {"kind": "mask", "policy": policy, "labels": sorted(labels)}
@@ -131,6 +146,16 @@ def obligation_document(obligation: Obligation) -> dict[str, Json]:
             return {"kind": "row_limit", "policy": policy, "count": count}
         case LimitTime(seconds, policy):
             return {"kind": "timeout", "policy": policy, "seconds": seconds}
+
+
+def audit_document(audit: Audit) -> dict[str, Json]:
+    """What a policy in audit mode would have done: refuse, oblige, or nothing that is known."""
+    would = "oblige" if audit.obligations else "refuse"
+    return {
+        "policy": audit.policy,
+        "would": "unknown" if audit.failed else would,
+        "obligations": [obligation_document(o) for o in audit.obligations],
+    }
 
 
 def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
@@ -166,22 +191,36 @@ def action_document(action: Action) -> dict[str, Json]:
                 "kind": "SqlStatement",
                 "text": text,
                 "parameters": [parameter_document(p) for p in parameters],
+                **_declared_types(parameters),
             }
         case SqlPrepare(text):
             return {"kind": "SqlPrepare", "text": text}
-        case Connect() | ReadCatalog():
+        case Connect() | ReadCatalog() | ListAgents():
             return {"kind": type(action).__name__}
-        case DecideApproval(ticket, approve, comment):
+        case DecideApproval(ticket, approve, _, comment):
             return {
                 "kind": "DecideApproval",
                 "ticket": ticket,
                 "approve": approve,
                 "comment": comment,
             }
+        case WithdrawApproval(ticket, _, comment) | RevokeApproval(ticket, _, comment):
+            return {"kind": type(action).__name__, "ticket": ticket, "comment": comment}
         case ReadRecording(session):
             return {"kind": "ReadRecording", "session": session}
+        case BlockAgent(kind, name, reason) | UnblockAgent(kind, name, reason):
+            what = type(action).__name__
+            return {"kind": what, "what": kind.value, "name": name, "reason": reason}
+        case ManageWebhooks(operation, subject):
+            return {"kind": "ManageWebhooks", "operation": operation, "subject": subject}
         case ExplainPolicy(text, principal):
             return {"kind": "ExplainPolicy", "text": text, "principal": principal}
+
+
+def _declared_types(parameters: Sequence[Parameter]) -> dict[str, Json]:
+    """The OIDs of the types that the caller declared, where there are any; 0 is none."""
+    types: list[Json] = [p.type for p in parameters]
+    return {"types": types} if any(types) else {}
 
 
 def parameter_document(parameter: Parameter) -> Json:
@@ -192,17 +231,23 @@ def parameter_document(parameter: Parameter) -> Json:
     return parameter.value.decode("utf-8", "backslashreplace")
 
 
-def _request_document(request: AccessRequest) -> dict[str, Json]:
-    action = {k: v for k, v in action_document(request.action).items() if k != "text"}
+def _request_document(request: AccessRequest, shown: Kept) -> dict[str, Json]:
+    action = {k: v for k, v in action_document(shown.action).items() if k != "text"}
     return {
+        **({"removed": shown.removed} if shown.removed else {}),
         "principal": request.principal.id,
         "agent": request.principal.agent,
         "target": request.target.name if request.target else "",
         "channel": request.channel.value,
-        "reason": request.reason,
+        "reason": kept_text(request.reason),
         "action": action,
         "facts": facts_document(request.facts),
     }
+
+
+def _audits(decision: Decision) -> dict[str, Json]:
+    """Nothing where no policy is in audit mode, as most are."""
+    return {"audits": [audit_document(a) for a in decision.audits]} if decision.audits else {}
 
 
 def _questions(decision: Decision) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,20 +14,45 @@ from server.approvals.tickets import Ticket
 
 def not_approved(ticket: Ticket) -> Refusal:
     """Why a ticket lets nothing through."""
+    reason, next_step = _ENDINGS.get(ticket.state, _EXPIRED)
     said = next((d for d in ticket.decisions if not d.approve), None)
-    reason = f"The request was not approved: ticket {ticket.id} is {ticket.state}."
-    if said is not None:
-        words = f": {escaped(said.comment)}" if said.comment else "."
-        reason = f"{escaped(said.name)} denied the request{words}"
+    who, comment = (said.name, said.comment) if said else (ticket.ended_name, ticket.ended_comment)
+    because = f": {escaped(comment)}" if comment else "."
     return Refusal(
-        code="APPROVAL_DENIED" if said else "APPROVAL_EXPIRED",
+        code=f"APPROVAL_{ticket.state.upper()}",
         policy=ticket.requirements[0].policy,
-        reason=reason,
+        reason=reason.format(ticket=ticket.id, who=escaped(who)) + because,
         subject=ticket.id,
-        next_step="Do not repeat the call unchanged; ask the approver what would be acceptable."
-        if said
-        else "Repeat the call to ask again.",
+        next_step=next_step,
     )
+
+
+_EXPIRED: Final = (
+    "Nobody approved the request in time: ticket {ticket} has expired",
+    "Repeat the call to ask again, if it is still wanted.",
+)
+_ENDINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "denied": (
+        "{who} denied the request",
+        "Do not repeat the call unchanged; ask the approver what would be acceptable.",
+    ),
+    "withdrawn": (
+        "Ticket {ticket} was withdrawn by its requester",
+        "Do not repeat the call unless your user asks for it again.",
+    ),
+    "revoked": (
+        "{who} revoked the approval",
+        "Do not repeat the call unchanged; ask the approver what would be acceptable.",
+    ),
+    "used": (
+        "The approved call has run already, for an equal call that waited for it too",
+        "Repeat the call only if it is to run once more: it needs an approval of its own.",
+    ),
+    "void": (
+        "Policy asks for something else now: ticket {ticket} is void",
+        "Repeat the call to ask again.",
+    ),
+}
 
 
 def within_rows(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
@@ -39,6 +65,8 @@ def within_rows(request: AccessRequest, decision: Decision) -> tuple[AccessReque
     if limit is None:
         return request, decision
     left = limit - action.skip
+    if 0 < action.max_rows <= left:
+        return request, decision
     if left > 0:
         narrowed = replace(action, max_rows=min(action.max_rows or left, left))
         return replace(request, action=narrowed), decision

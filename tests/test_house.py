@@ -20,6 +20,12 @@ def sources() -> Iterator[Path]:
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
+def data_files() -> Iterator[Path]:
+    """What the policies' code reads at run time: packs with their cases, the schema, built-ins."""
+    for suffix in ("*.cedar", "*.cedarschema", "*.yaml", "*.json"):
+        yield from sorted((ROOT / "policies").rglob(suffix))
+
+
 def calls(path: Path, names: set[str]) -> list[str]:
     tree = ast.parse(path.read_text())
     return [
@@ -73,8 +79,11 @@ def test_the_wheel_holds_exactly_the_five_packages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path)]
     subprocess.run([*command, str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
-    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == set(PACKAGES)
+    files = {f"policies/{p.relative_to(ROOT / 'policies')}" for p in data_files()}
+    assert files <= names
 
 
 def test_no_dependency_ships_one_of_our_package_names() -> None:

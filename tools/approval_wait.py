@@ -30,6 +30,8 @@ class ApprovalWaitOutput(Output):
     decided_by: str
     comment: str
     expires_at: str
+    needed: list[str]
+    approval_page: str
     next_step: str
 
 
@@ -47,7 +49,8 @@ def prepare(raw: Mapping[str, JsonValue], call: Call) -> Inquiry:
 
 def _next(ticket: TicketView) -> str:
     if ticket.state == "pending":
-        return "Still waiting: call approval_wait again."
+        where = f" It is decided on {ticket.url} ." if ticket.url else ""
+        return f"Still waiting: call approval_wait again.{where}"
     return next_step(ticket)
 
 
@@ -58,6 +61,8 @@ def _output(ticket: TicketView) -> ApprovalWaitOutput:
         decided_by=ticket.decided_by,
         comment=ticket.comment,
         expires_at=ticket.expires_at.isoformat(),
+        needed=list(ticket.progress),
+        approval_page=ticket.url,
         next_step=_next(ticket),
     )
 

@@ -24,7 +24,7 @@ FORM: Final[Mapping[str, JsonValue]] = {
 def confirmation(ticket: TicketView, call: Call) -> Ask | None:
     """The form for the requester's own user, where that may and can be asked."""
     own = ticket.requester_id == call.principal.id and ticket.self_confirmation
-    if not (own and call.can_ask):
+    if not (own and ticket.may_decide_by_form and call.can_ask):
         return None
     message = "Your agent wants to do this in your name. Confirm?\n" + full_text(ticket)
     return Ask(message, FORM, ticket.id) if len(message) <= MAX_SHOWN else None

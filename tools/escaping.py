@@ -17,7 +17,10 @@ def visible(text: str) -> str:
     so are strokes that are laid over other characters. A backslash is only where it would be
     read as such an escape. Line feeds are escaped too.
     """
-    return "".join(map(_shown, text.replace("\\u{", "\\u{5c}u{")))
+    escaped = text.replace("\\u{", "\\u{5c}u{")
+    if escaped.isprintable() and not SHAPELESS.search(escaped):
+        return escaped
+    return "".join(map(_shown, escaped))
 
 
 def quoted(text: str) -> str:

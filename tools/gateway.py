@@ -24,9 +24,14 @@ class TargetView:
 class TicketView:
     """An approval ticket as one principal may see it.
 
-    `state` is pending, approved, denied, expired, used or void. `text` is the exact action, not
-    escaped; `parameters` are in text form. `facts` are one line each, as policy saw them.
-    `self_confirmation`: the requester's own confirmation is enough for all that is still open.
+    `state` is pending, approved, denied, withdrawn, revoked, expired, used or void. `text` is the
+    exact action, not escaped; `parameters` are in text form. `facts` are one line each, as policy
+    saw them. `self_confirmation`: the requester's own confirmation is enough for all that is still
+    open. `decided_by` and `comment` are of who spoke last. `url` is the approval page, empty where
+    there is none; `progress` is what is still needed, one line a requirement; `decisions` are who
+    said what. What the principal that looks may do about it now: `may_decide`, `may_withdraw`,
+    `may_revoke`; `may_decide_by_form` is false where policy takes no decision from this client's
+    forms.
     """
 
     id: str
@@ -45,6 +50,13 @@ class TicketView:
     decided_by: str = ""
     comment: str = ""
     self_confirmation: bool = False
+    url: str = ""
+    progress: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
+    may_decide: bool = False
+    may_decide_by_form: bool = True
+    may_withdraw: bool = False
+    may_revoke: bool = False
 
 
 class Targets(Protocol):

@@ -43,7 +43,7 @@ FORM: Final[Mapping[str, JsonValue]] = {
 MOST_LISTED: Final = 20
 """Tickets in one answer, oldest first: a flood must not drown the reviewer's client."""
 
-_COMMAND: Final = "ostiary approvals approve|deny ID"
+_TO_DECIDE: Final = "To decide, open its page, or run: ostiary approvals approve|deny ID"
 
 
 class ReviewApprovalsArguments(Arguments):
@@ -64,6 +64,8 @@ class WaitingTicket(Output):
     reason: str
     digest: str
     expires_at: str
+    needed: list[str]
+    approval_page: str
 
 
 class ReviewApprovalsOutput(Output):
@@ -80,8 +82,8 @@ def prepare(raw: Mapping[str, JsonValue], call: Call) -> Inquiry:
         if not waiting and arguments.approval_id:
             await gateway.ticket(call.principal, arguments.approval_id)  # refuses, and records it
             return _UNKNOWN
-        asked = _form(waiting[0]) if waiting and call.can_ask else None
-        return asked or _listing("", waiting)
+        forms = filter(None, map(_form, waiting)) if call.can_ask else iter(())
+        return next(forms, None) or _listing("", waiting)
 
     async def resume(gateway: Reviews, state: str, reply: Reply) -> Answer | Problem:
         decided = await _decide(gateway, call, state, reply)
@@ -101,6 +103,8 @@ async def _waiting(gateway: Reviews, call: Call, ticket: str) -> list[TicketView
 
 
 def _form(ticket: TicketView) -> Ask | None:
+    if not ticket.may_decide_by_form:
+        return None
     shown = full_text(ticket)
     return Ask(shown, FORM, ticket.id) if len(shown) <= MAX_SHOWN else None
 
@@ -120,7 +124,7 @@ async def _decide(gateway: Reviews, call: Call, ticket: str, reply: Reply) -> st
 
 
 def _listing(decided: str, waiting: Sequence[TicketView]) -> Answer:
-    step = f"To decide, run: {_COMMAND}" if waiting else "Nothing else waits for you."
+    step = _TO_DECIDE if waiting else "Nothing else waits for you."
     if len(waiting) > MOST_LISTED:
         step += f" {len(waiting) - MOST_LISTED} more wait: ostiary approvals list."
     waiting = waiting[:MOST_LISTED]
@@ -153,6 +157,8 @@ def _output(ticket: TicketView) -> WaitingTicket:
         reason=visible(ticket.reason),
         digest=ticket.digest,
         expires_at=ticket.expires_at.isoformat(),
+        needed=[visible(each) for each in ticket.progress],
+        approval_page=ticket.url,
     )
 
 

@@ -16,6 +16,8 @@ MAX_SHOWN: Final = 16_000
 _NEXT_STEPS: Final = {
     "approved": "Repeat the exact call with the same arguments; the approval is good for one.",
     "denied": "Do not retry.",
+    "withdrawn": "Do not retry unless your user asks for it again.",
+    "revoked": "Do not retry.",
     "expired": "Nobody decided in time. Repeat the call to ask again, if it is still wanted.",
     "used": "The approved call has run. Repeating it needs a new approval.",
     "void": "Policy asks for something else now. Repeat the call to ask again.",
@@ -28,8 +30,18 @@ def next_step(ticket: TicketView) -> str:
         return _NEXT_STEPS[ticket.state]
     waiting = f'Call approval_wait(approval_id="{ticket.id}"), then repeat this exact call.'
     if ticket.self_confirmation:
-        return f"Ask your user to run: ostiary approvals approve {ticket.id}. {waiting}"
-    return waiting
+        return f"Ask your user to {to_decide(ticket)}. {waiting}"
+    return f"{_told(ticket)}{waiting}"
+
+
+def to_decide(ticket: TicketView) -> str:
+    """What a person does who decides on it: the page where there is one, or the command."""
+    command = f"run: ostiary approvals approve|deny {ticket.id}"
+    return f"open {ticket.url} or {command}" if ticket.url else command
+
+
+def _told(ticket: TicketView) -> str:
+    return f"It is decided on {ticket.url} . Tell your user. " if ticket.url else ""
 
 
 def state_sentence(ticket: TicketView) -> str:
@@ -48,10 +60,21 @@ def not_yet(ticket: TicketView) -> Problem:
         "approval_id": ticket.id,
         "reason": _why(ticket),
         "policies": list(ticket.policies),
+        **_where(ticket),
         "expires_at": ticket.expires_at.isoformat(),
         "next_step": next_step(ticket),
     }
     return Problem(document)
+
+
+def _where(ticket: TicketView) -> dict[str, JsonValue]:
+    """What is still needed, and the page, where there is one."""
+    found: dict[str, JsonValue] = {}
+    if ticket.progress:
+        found["needed"] = list(ticket.progress)
+    if ticket.url:
+        found["approval_page"] = ticket.url
+    return found
 
 
 def _why(ticket: TicketView) -> str:
@@ -64,15 +87,19 @@ def full_text(ticket: TicketView) -> str:
     """All that an approver must see, escaped, with the exact action line by line."""
     lines = [
         f"Request {ticket.id} on target {visible(ticket.target)}",
-        f"Requester: {visible(ticket.requester)}, agent: {visible(ticket.agent)}",
+        f"Requester: {visible(ticket.requester)} ({visible(ticket.requester_id)}),"
+        f" agent: {visible(ticket.agent)}",
         "Action:",
         quoted(ticket.text),
         *_parameters(ticket),
         *(f"Fact: {visible(fact)}" for fact in ticket.facts),
         f"Policies: {visible(', '.join(ticket.policies))}",
+        *(f"Needed: {visible(each)}" for each in ticket.progress),
+        *(f"Decision: {visible(each)}" for each in ticket.decisions),
         f"Reason given: {visible(ticket.reason) or '(none)'}",
         f"Digest: {ticket.digest}",
         f"Expires: {ticket.expires_at.isoformat()}",
+        *([f"Page: {ticket.url}"] if ticket.url else []),
     ]
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree, parse_one
 from policies.sql.prescan import encode
 from policies.sql.queries import CHANGES
+from policies.sql.secret_positions import quoting
 
 _ONE_CLEAN_COLUMN: Final = exact_shape([Output("", CLEAN)])
 _LONGEST_REASON: Final = 300
@@ -67,7 +68,8 @@ def analyse(text: str, catalog: Catalog) -> SqlFacts:
 
 def _opaque(findings: Findings, unknown: NotUnderstood) -> SqlFacts:
     # Reasons quote names out of the statement, which may be long.
-    reason = unknown.reason[:1].upper() + unknown.reason[1:_LONGEST_REASON] + "."
+    said = quoting(unknown.reason, findings.encoded.decode())
+    reason = said[:1].upper() + said[1:_LONGEST_REASON] + "."
     span = findings.span(unknown.location)
     return SqlFacts(
         effect=SqlEffect.OPAQUE,

@@ -1,3 +1,4 @@
+-- compatible with: 1
 -- The journal: who writes, in which streams, which records, and the records' bodies.
 
 -- One row a running gateway process. Alive while a lock of one of its streams is held.

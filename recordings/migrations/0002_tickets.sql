@@ -1,3 +1,4 @@
+-- compatible with: 1
 -- Approval tickets. One open ticket for one exact request; used at most once, by compare-and-set.
 CREATE TABLE tickets (
     id text PRIMARY KEY,

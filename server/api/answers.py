@@ -21,7 +21,10 @@ Answered = (Unauthenticated, Denied, ProtocolError, BackendUnavailable)
 """What a caller is told about; anything else is a bug, and gets an id instead."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_UNKNOWN_CODES: Final = frozenset({"TICKET_UNKNOWN", "SESSION_UNKNOWN", "PRINCIPAL_UNKNOWN"})
+_UNKNOWN_CODES: Final = frozenset({"TICKET_UNKNOWN", "SESSION_UNKNOWN", "PRINCIPAL_UNKNOWN"}) | {
+    "WEBHOOK_UNKNOWN",
+    "DELIVERY_UNKNOWN",
+}
 
 
 def document(content: object, *, status: int = 200) -> Response:

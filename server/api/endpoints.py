@@ -7,40 +7,29 @@ gate's to say, as on every other door.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
-from typing import Annotated, Final, NoReturn, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, Protocol
 
-import anyio
-import orjson
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from policies.errors import Denied, ProtocolError, Refusal, Unauthenticated
+from policies.errors import ProtocolError, Unauthenticated
 from policies.model import Channel, Decision, ExplainPolicy, Principal, ReadRecording
 from recordings.chain import Json
 from recordings.sessions import SessionSummary, StoredRecord
 from recordings.verify import Verdict
 from server.api.answers import Lines, answer_to, document
-from server.identity.strict import read_json
-from tools.gateway import TicketView
+from server.api.approvals import ApprovalApi, Approvals
+from server.api.requests import identifier, read_body, unknown
+from server.explain import Asking
 
-MAX_BODY: Final = 256 * 1024
-"""Bytes; a statement to explain is the largest thing that is sent here."""
-
-WATCH_SECONDS: Final = 300.0
-"""A watch ends after this long and its client asks again: with a token that still holds."""
-
-STATES: Final = frozenset({"pending", "approved", "denied", "expired", "used", "void"})
-
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN: Final = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/-]+=*)")
 
 Document = Mapping[str, Json]
-Body = TypeVar("Body", bound=BaseModel)
 
 
 class Verifier(Protocol):
@@ -54,24 +43,6 @@ class Gate(Protocol):
         self, principal: Principal, action: ReadRecording | ExplainPolicy, *, channel: Channel
     ) -> Decision:
         """Decide an act on the gateway itself, and record it. Raises `Denied`."""
-        ...
-
-
-class Approvals(Protocol):
-    """Tickets as one principal may see and decide them. `decide` asks the gate itself."""
-
-    async def seen_by(self, principal: Principal, state: str | None) -> Sequence[TicketView]:
-        """The newest tickets that are one's own or that one may decide."""
-        ...
-
-    async def ticket(self, principal: Principal, ticket: str) -> TicketView:
-        """One of them. Raises `Denied` (TICKET_UNKNOWN)."""
-        ...
-
-    async def decide(
-        self, principal: Principal, ticket: str, *, approve: bool, comment: str, channel: Channel
-    ) -> TicketView:
-        """Record the principal's decision; the ticket as it is then. Raises `Denied`."""
         ...
 
 
@@ -100,7 +71,9 @@ class Explainer(Protocol):
         """A principal that this gateway has seen, by id or by name, with its groups then."""
         ...
 
-    async def explain(self, principal: Principal, *, target: str, sql: str) -> Document:
+    async def explain(
+        self, principal: Principal, *, target: str, sql: str, asking: Asking
+    ) -> Document:
         """What would be decided, and why; nothing runs. Raises `Denied` for an unknown target."""
         ...
 
@@ -114,19 +87,15 @@ class Login:
     client_id: str
 
 
-class DecisionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    approve: bool
-    comment: Annotated[str, StringConstraints(max_length=2000)] = ""
-
-
 class VerifyBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ExplainBody(BaseModel):
-    """`principal` (id or name) is whom to ask for; with `groups` it need not be known here."""
+    """`principal` (id or name) is whom to ask for; with `groups` it need not be known here.
+
+    `agent` is the client that acts for them, where they are not yourself.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -137,6 +106,9 @@ class ExplainBody(BaseModel):
         | None
     ) = None
     groups: list[str] | None = None
+    agent: Annotated[str, StringConstraints(min_length=1, max_length=320)] | None = None
+    channel: Literal["mcp", "postgres"] = "mcp"
+    reason: Annotated[str, StringConstraints(max_length=2000)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +131,19 @@ class Api:
         return [
             Route("/api/login", self._login, methods=get),
             Route("/api/whoami", self._signed_in(self._whoami), methods=get),
-            Route("/api/approvals", self._signed_in(self._list_approvals), methods=get),
-            Route("/api/approvals/watch", self._signed_in(self._watch), methods=get),
-            Route("/api/approvals/{id}", self._signed_in(self._show_approval), methods=get),
-            Route("/api/approvals/{id}/decision", self._signed_in(self._decide), methods=post),
+            *ApprovalApi(self.approvals, self._signed_in, self.watch_every).routes(),
             Route("/api/sessions", self._signed_in(self._list_sessions), methods=get),
             Route("/api/sessions/{id}", self._signed_in(self._show_session), methods=get),
             Route("/api/sessions/{id}/records", self._signed_in(self._records), methods=get),
             Route("/api/verify", self._signed_in(self._verify), methods=post),
             Route("/api/policy/explain", self._signed_in(self._explain), methods=post),
         ]
+
+    def signed_in(
+        self, endpoint: Callable[[Request, Principal], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint behind the token, with every exception worded: for routes of others."""
+        return self._signed_in(endpoint)
 
     def _signed_in(
         self, endpoint: Callable[[Request, Principal], Awaitable[Response]]
@@ -201,38 +176,6 @@ class Api:
             }
         )
 
-    async def _list_approvals(self, request: Request, principal: Principal) -> Response:
-        state = request.query_params.get("state")
-        if state is not None and state not in STATES:
-            raise ProtocolError(f"state is one of {', '.join(sorted(STATES))}")
-        return document({"approvals": await self.approvals.seen_by(principal, state)})
-
-    async def _show_approval(self, request: Request, principal: Principal) -> Response:
-        ticket = _identifier(request, "TICKET_UNKNOWN")
-        return document(await self.approvals.ticket(principal, ticket))
-
-    async def _watch(self, _request: Request, principal: Principal) -> Response:
-        return Lines(aclosing(self._changes(principal)), seconds=WATCH_SECONDS)
-
-    async def _changes(self, principal: Principal) -> AsyncGenerator[bytes]:
-        """The pending tickets, then each that is new or has changed, by looking again and again."""
-        shown: dict[str, TicketView] = {}
-        while True:
-            for ticket in reversed(await self.approvals.seen_by(principal, None)):
-                is_news = ticket.state == "pending" or ticket.id in shown
-                if is_news and shown.get(ticket.id) != ticket:
-                    shown[ticket.id] = ticket
-                    yield orjson.dumps(ticket, option=orjson.OPT_APPEND_NEWLINE)
-            await anyio.sleep(self.watch_every)
-
-    async def _decide(self, request: Request, principal: Principal) -> Response:
-        ticket = _identifier(request, "TICKET_UNKNOWN")
-        body = await _read(request, DecisionBody)
-        decided = await self.approvals.decide(
-            principal, ticket, approve=body.approve, comment=body.comment, channel=Channel.API
-        )
-        return document(decided)
-
     async def _list_sessions(self, _request: Request, principal: Principal) -> Response:
         await self._allow(principal, ReadRecording())
         return document({"sessions": await self.recordings.sessions()})
@@ -253,44 +196,48 @@ class Api:
         return Lines(self.recordings.records(opening.session))
 
     async def _verify(self, request: Request, principal: Principal) -> Response:
-        await _read(request, VerifyBody)
+        await read_body(request, VerifyBody)
         await self._allow(principal, ReadRecording())
         verdict = await self.recordings.verify()
         return document({"good": verdict.good, "checked": verdict})
 
     async def _explain(self, request: Request, principal: Principal) -> Response:
-        body = await _read(request, ExplainBody)
+        body = await read_body(request, ExplainBody)
         asked = body.principal or principal.id
         await self._allow(principal, ExplainPolicy(text=body.sql, principal=asked))
         subject = await self._subject(body, principal)
-        return document(await self.explainer.explain(subject, target=body.target, sql=body.sql))
+        asking = Asking(Channel(body.channel), body.reason)
+        answer = await self.explainer.explain(
+            subject, target=body.target, sql=body.sql, asking=asking
+        )
+        return document(answer)
 
     async def _subject(self, body: ExplainBody, principal: Principal) -> Principal:
         """Whom the question is about: the caller, somebody seen before, or a made-up principal."""
+        described = body.groups is not None or body.agent is not None
         if body.principal is None:
-            if body.groups is not None:
-                raise ProtocolError("groups go with principal")
+            if described:
+                raise ProtocolError("groups and agent go with principal")
             return principal
         if body.principal in (principal.id, principal.name):
-            if body.groups is not None:  # else anybody could ask what any group may do and see
-                raise ProtocolError("groups go with another principal than yourself")
+            if described:  # else anybody could ask what any group may do and see
+                raise ProtocolError("groups and agent go with another principal than yourself")
             return principal
         if body.groups is not None:
-            return Principal(
-                body.principal, body.principal, principal.agent, frozenset(body.groups)
-            )
+            agent = body.agent or principal.agent
+            return Principal(body.principal, body.principal, agent, frozenset(body.groups))
         known = await self.explainer.known(body.principal)
         if known is None:
-            _unknown("PRINCIPAL_UNKNOWN", "Say the principal's groups with the question.")
-        return known
+            unknown("PRINCIPAL_UNKNOWN", "Say the principal's groups with the question.")
+        return known if body.agent is None else replace(known, agent=body.agent)
 
     async def _found(self, request: Request, principal: Principal) -> StoredRecord:
         """The session in the path, after the gate: who may not read can't learn what exists."""
-        session = _identifier(request, "SESSION_UNKNOWN")
+        session = identifier(request, "SESSION_UNKNOWN")
         await self._allow(principal, ReadRecording(session))
         opening = await self.recordings.opening(session)
         if opening is None:
-            _unknown("SESSION_UNKNOWN", "See the list of sessions.")
+            unknown("SESSION_UNKNOWN", "See the list of sessions.")
         return opening
 
     async def _allow(self, principal: Principal, action: ReadRecording | ExplainPolicy) -> None:
@@ -304,38 +251,3 @@ def _token(request: Request) -> str:
     if match is None:
         raise Unauthenticated("this request carries no bearer token")
     return match[1]
-
-
-def _identifier(request: Request, code: str) -> str:
-    value = str(request.path_params["id"])
-    if not _IDENTIFIER.fullmatch(value):
-        _unknown(code, "Check the id.")
-    return value
-
-
-def _unknown(code: str, next_step: str) -> NoReturn:
-    raise Denied(Refusal(code=code, reason="There is none that you may see.", next_step=next_step))
-
-
-async def _read(request: Request, shape: type[Body]) -> Body:
-    """The body as one JSON object of this shape; the answer to anything else quotes nothing."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProtocolError("the body must be application/json")
-    try:
-        return shape.model_validate(read_json(await _bytes(request)))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise ProtocolError(f"{where[:64]!r}: {first['msg']}") from error
-    except ValueError as error:
-        raise ProtocolError("the body is not one well-formed JSON document") from error
-
-
-async def _bytes(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ProtocolError(f"the body is larger than {MAX_BODY} bytes")
-    return bytes(body)

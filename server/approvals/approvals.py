@@ -6,57 +6,76 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-import asyncpg
 import orjson
 
 from policies.errors import BackendUnavailable, Denied
-from policies.model import AccessRequest, Channel, DecideApproval, Principal, RequireApproval
-from recordings.journal import Journal, Json, Record
-from recordings.store import STORE_ERRORS, Store
-from server.approvals.notices import Notices
-from server.approvals.refusals import already_closed, require_decidable, too_many, unknown_ticket
-from server.approvals.tickets import (
-    Binding,
-    Ticket,
-    TicketDecision,
-    requirement_document,
-    requirement_from,
+from policies.model import (
+    AccessRequest,
+    Channel,
+    DecideApproval,
+    Principal,
+    RequireApproval,
+    RevokeApproval,
+    WithdrawApproval,
 )
+from policies.people import address
+from recordings.journal import Journal, Record
+from recordings.store import STORE_ERRORS, Store
+from server.approvals import entries
+from server.approvals.notices import CHANNEL, LOOK_AGAIN, Notices
+from server.approvals.refusals import (
+    require_decidable,
+    require_endable,
+    too_many,
+    unknown_ticket,
+)
+from server.approvals.rows import CONCERNS, SELECT, Connection, locked, ticket_of
+from server.approvals.tickets import Binding, Ticket, requirement_document
 from server.records import refused_call
 
-LOOK_AGAIN: Final = 5.0  # seconds: a waiter looks again even when no notice reaches it
-CHANNEL: Final = "ostiary_tickets"
 MOST_PENDING: Final = 50
-"""Tickets that one requester may have waiting: a flood tires approvers into saying yes."""
+"""Tickets that one requester may have waiting: a flood tires approvers into saying yes.
+
+Those that the requester has withdrawn count for `WITHDRAWN_COUNTS` more.
+"""
+WITHDRAWN_COUNTS: Final = timedelta(minutes=10)
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_Connection = asyncpg.pool.PoolConnectionProxy
-_CONCERNS: Final = """
-    WHERE ($1::text IS NULL OR t.state = $1)
-      AND (t.principal = $2 OR EXISTS (
-           SELECT FROM jsonb_array_elements(t.requirements) AS r WHERE r -> 'groups' ?| $3::text[]))
-    ORDER BY t.asked_at DESC LIMIT 200
+_ANY_RUN_OUT: Final = """
+    SELECT EXISTS (SELECT FROM tickets
+                   WHERE state IN ('pending', 'approved') AND expires_at <= clock_timestamp())
 """
-_SELECT: Final = """
-    SELECT t.*, coalesce((SELECT jsonb_agg(to_jsonb(d) ORDER BY d.decided_at)
-                          FROM ticket_decisions d WHERE d.ticket = t.id), '[]') AS decisions
-    FROM tickets t
+_EXPIRE: Final = """
+    UPDATE tickets SET state = 'expired' WHERE id IN (
+        SELECT id FROM tickets
+        WHERE state IN ('pending', 'approved') AND expires_at <= clock_timestamp()
+        FOR UPDATE SKIP LOCKED)
+    RETURNING id, document->>'session' AS session
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Keeps tickets. Each change is in the journal before it takes effect."""
+    """Keeps tickets. Each change is in the journal before it takes effect.
+
+    `public_url` is where the approval page is reached; empty where there is none.
+    """
 
     store: Store
     journal: Journal
     expire_after: timedelta
+    public_url: str = ""
     _notices: Notices = field(default_factory=Notices)
+
+    def page(self, ticket: str) -> str:
+        """The URL of a ticket's approval page, or nothing."""
+        base = self.public_url.rstrip("/")
+        return f"{base}/approvals/{ticket}" if base else ""
 
     async def ask(
         self, request: AccessRequest, binding: Binding, requirements: tuple[RequireApproval, ...]
@@ -81,11 +100,16 @@ class Approvals:
         return found[0]
 
     async def use(
-        self, binding: Binding, requirements: tuple[RequireApproval, ...]
+        self,
+        binding: Binding,
+        requirements: tuple[RequireApproval, ...],
+        *,
+        stands: Callable[[Principal], bool],
     ) -> Ticket | None:
         """Take the approved ticket for this very request, if there is one: at most once.
 
-        A ticket that is approved for less than policy asks now is void.
+        A ticket that is approved for less than policy asks now is void, and so is one that was
+        approved by somebody whose word no longer `stands`.
         """
         await self._expire()
         found = await self._find("WHERE t.binding = $1 AND t.state = 'approved'", binding.digest)
@@ -93,6 +117,9 @@ class Approvals:
             return None
         if not found[0].covers(requirements):
             await self._set_state(found[0], "void", because="policy asks for more now")
+            return None
+        if not all(stands(decision.by) for decision in found[0].decisions):
+            await self._set_state(found[0], "void", because="who approved is blocked now")
             return None
         async with self._connection() as connection:
             taken = await connection.fetchval(
@@ -112,11 +139,39 @@ class Approvals:
         """
         await self._expire()
         async with self._connection() as connection, connection.transaction():
-            ticket = await _locked(connection, action.ticket)
-            meets = require_decidable(ticket, principal)
-            await self.journal.commit(_decided_record(ticket, principal, action, channel))
-            await self._record_decision(connection, ticket, principal, action, channel, meets)
-            await _settle(connection, ticket.id)
+            ticket = await locked(connection, action.ticket)
+            meets = require_decidable(ticket, principal, approve=action.approve)
+            await self.journal.commit(entries.decided(ticket, principal, action, channel))
+            await _insert_decision(connection, principal, action, channel, meets)
+            await self._conclude(connection, action)
+        return await self.get(action.ticket)
+
+    async def end(
+        self,
+        principal: Principal,
+        action: WithdrawApproval | RevokeApproval,
+        *,
+        channel: Channel,
+    ) -> Ticket:
+        """Withdraw or revoke a ticket that is not used. Cedar has permitted the act.
+
+        `use` takes a ticket by compare-and-set under the same lock: one of the two wins.
+        """
+        await self._expire()
+        async with self._connection() as connection, connection.transaction():
+            ticket = await locked(connection, action.ticket)
+            require_endable(ticket, principal, action)
+            await self.journal.commit(entries.ended(ticket, principal, action, channel))
+            await connection.execute(
+                "UPDATE tickets SET state = $2, ended_by = $3, ended_name = $4, ended_comment = $5"
+                " WHERE id = $1",
+                ticket.id,
+                entries.ENDINGS[type(action)],
+                principal.id,
+                principal.name,
+                action.comment,
+            )
+            await _notify(connection, ticket.id)
         return await self.get(action.ticket)
 
     async def get(self, ticket: str) -> Ticket:
@@ -132,7 +187,7 @@ class Approvals:
         Filtered before they are counted: others' tickets push nobody's out of sight.
         """
         await self._expire()
-        return await self._find(_CONCERNS, state, principal.id, sorted(principal.groups))
+        return await self._find(CONCERNS, state, principal.id, sorted(principal.groups))
 
     async def latest(self, binding: Binding) -> Ticket | None:
         """The newest ticket for this very request, in whatever state."""
@@ -158,43 +213,21 @@ class Approvals:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """While open, a decision made through any gateway on this store wakes the waiters here."""
-        task = asyncio.create_task(self._listen())
-        try:
+        async with self._notices.listening(self.store):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(*STORE_ERRORS):
-                await self._listen_once()
-            await asyncio.sleep(LOOK_AGAIN)
-
-    async def _listen_once(self) -> None:
-        """Listen for as long as the connection lasts."""
-        gone = asyncio.Event()
-        async with self.store.pool.acquire() as connection:
-            connection.add_termination_listener(lambda _connection: gone.set())
-            await connection.add_listener(CHANNEL, self._notices.heard)
-            try:
-                await gone.wait()
-            finally:
-                await connection.remove_listener(CHANNEL, self._notices.heard)
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_Connection]:
+    async def _connection(self) -> AsyncIterator[Connection]:
         try:
-            async with self.store.pool.acquire(timeout=2.0) as connection:
+            async with self.store.pool.acquire(timeout=5.0) as connection:
                 yield connection
         except STORE_ERRORS as error:
             raise BackendUnavailable("the approval store can't be reached; try again") from error
 
     async def _find(self, where: str, *values: object) -> list[Ticket]:
         async with self._connection() as connection:
-            rows = await connection.fetch(_SELECT + where, *values)
-        return [_ticket(row) for row in rows]
+            rows = await connection.fetch(SELECT + where, *values)
+        return [ticket_of(row) for row in rows]
 
     async def _insert(
         self,
@@ -225,15 +258,18 @@ class Approvals:
                 self.expire_after,
             )
             if opened is not None:
-                await self.journal.commit(_asked_record(ticket, request, binding, requirements))
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ticket)
+                await self.journal.commit(entries.asked(ticket, request, binding, requirements))
+                await _notify(connection, ticket)
 
-    async def _leave_room(self, connection: _Connection, request: AccessRequest) -> None:
+    async def _leave_room(self, connection: Connection, request: AccessRequest) -> None:
         """Refuse one more than `MOST_PENDING`: approvers must be able to read what they decide."""
         who = request.principal.id
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", who)
         waiting = await connection.fetchval(
-            "SELECT count(*) FROM tickets WHERE principal = $1 AND state = 'pending'", who
+            "SELECT count(*) FROM tickets WHERE principal = $1 AND (state = 'pending'"
+            " OR state = 'withdrawn' AND asked_at > clock_timestamp() - $2::interval)",
+            who,
+            WITHDRAWN_COUNTS,
         )
         if waiting >= MOST_PENDING:
             refusal = too_many(waiting)
@@ -241,40 +277,24 @@ class Approvals:
             await self.journal.commit(Record(request.session, "decision", document))
             raise Denied(refusal)
 
-    async def _record_decision(
-        self,
-        connection: _Connection,
-        ticket: Ticket,
-        principal: Principal,
-        action: DecideApproval,
-        channel: Channel,
-        meets: tuple[RequireApproval, ...],
-    ) -> None:
-        policies = [r.policy for r in meets] if action.approve else []
-        await connection.execute(
-            "INSERT INTO ticket_decisions"
-            " (ticket, principal, principal_name, approve, comment, channel, policies)"
-            " VALUES ($1,$2,$3,$4,$5,$6,$7)",
-            ticket.id,
-            principal.id,
-            principal.name,
-            action.approve,
-            action.comment,
-            channel.value,
-            policies,
-        )
-        if action.approve and len(meets) == len(ticket.open_requirements):
+    async def _conclude(self, connection: Connection, action: DecideApproval) -> None:
+        """One denial denies, the last approval approves; then everybody who waits is told."""
+        rows = await connection.fetch(SELECT + "WHERE t.id = $1", action.ticket)
+        if not action.approve:
+            await connection.execute(
+                "UPDATE tickets SET state = 'denied' WHERE id = $1", action.ticket
+            )
+        elif not ticket_of(rows[0]).open_requirements:
             await connection.execute(
                 "UPDATE tickets SET state = 'approved', expires_at = clock_timestamp() + $2"
                 " WHERE id = $1",
-                ticket.id,
+                action.ticket,
                 self.expire_after,
             )
+        await _notify(connection, action.ticket)
 
     async def _set_state(self, ticket: Ticket, state: str, *, because: str) -> None:
-        document: dict[str, Json] = {"ticket": ticket.id, "because": because}
-        record = Record(ticket.session, f"approval_{state}", document)
-        await self.journal.commit(record)
+        await self.journal.commit(entries.closed(ticket, state, because=because))
         async with self._connection() as connection:
             await connection.execute(
                 "UPDATE tickets SET state = $2 WHERE id = $1 AND state = $3",
@@ -285,105 +305,44 @@ class Approvals:
 
     async def _expire(self) -> None:
         """Close what has run out, by the store's clock."""
-        async with self._connection() as connection, connection.transaction():
-            gone = await connection.fetch(
-                "UPDATE tickets SET state = 'expired' WHERE id IN (SELECT id FROM tickets"
-                " WHERE state IN ('pending', 'approved') AND expires_at <= clock_timestamp()"
-                " FOR UPDATE SKIP LOCKED)"
-                " RETURNING id, document->>'session' AS session"
-            )
+        async with self._connection() as connection:
+            if await connection.fetchval(_ANY_RUN_OUT):
+                await self._close_expired(connection)
+
+    async def _close_expired(self, connection: Connection) -> None:
+        async with connection.transaction():
+            gone = await connection.fetch(_EXPIRE)
             if gone:
-                await self.journal.commit(*map(_expired_record, gone))
-
-
-def _expired_record(row: asyncpg.Record) -> Record:
-    return Record(row["session"] or "", "approval_expired", {"ticket": row["id"]})
+                await self.journal.commit(*map(entries.expired, gone))
 
 
 def _asked(requirements: tuple[RequireApproval, ...]) -> frozenset[RequireApproval]:
     return frozenset(requirements)
 
 
-def _asked_record(
-    ticket: str,
-    request: AccessRequest,
-    binding: Binding,
-    requirements: tuple[RequireApproval, ...],
-) -> Record:
-    document: dict[str, Json] = {
-        "ticket": ticket,
-        "principal": request.principal.id,
-        "agent": request.principal.agent,
-        "digest": binding.digest.hex(),
-        "requirements": [requirement_document(r) for r in requirements],
-    }
-    return Record(request.session, "approval_asked", document)
-
-
-def _decided_record(
-    ticket: Ticket, principal: Principal, action: DecideApproval, channel: Channel
-) -> Record:
-    document: dict[str, Json] = {
-        "ticket": ticket.id,
-        "digest": ticket.digest.hex(),
-        "principal": principal.id,
-        "agent": principal.agent,
-        "channel": channel.value,
-        "approve": action.approve,
-        "comment": action.comment,
-    }
-    return Record(ticket.session, "approval_decided", document)
-
-
-async def _locked(connection: _Connection, ticket: str) -> Ticket:
-    """The ticket as nobody else changes it now. Raises `Denied` (TICKET_UNKNOWN, TICKET_CLOSED)."""
-    current = await connection.fetchval(
-        "SELECT expires_at > clock_timestamp() FROM tickets WHERE id = $1 FOR UPDATE", ticket
-    )
-    if current is None:
-        raise Denied(unknown_ticket(ticket))
-    if not current:
-        raise Denied(already_closed(ticket, "expired"))
-    rows = await connection.fetch(_SELECT + "WHERE t.id = $1", ticket)
-    return _ticket(rows[0])
-
-
-async def _settle(connection: _Connection, ticket: str) -> None:
-    """One denial denies; then everybody who waits is told."""
+async def _insert_decision(
+    connection: Connection,
+    principal: Principal,
+    action: DecideApproval,
+    channel: Channel,
+    meets: tuple[RequireApproval, ...],
+) -> None:
+    policies = [r.policy for r in meets] if action.approve else []
     await connection.execute(
-        "UPDATE tickets SET state = 'denied' WHERE id = $1 AND state = 'pending' AND EXISTS"
-        " (SELECT FROM ticket_decisions d WHERE d.ticket = $1 AND NOT d.approve)",
-        ticket,
+        "INSERT INTO ticket_decisions"
+        " (ticket, principal, principal_name, approve, comment, channel, policies, email, agent)"
+        " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
+        action.ticket,
+        principal.id,
+        principal.name,
+        action.approve,
+        action.comment,
+        channel.value,
+        policies,
+        address(principal.email),
+        principal.agent,
     )
+
+
+async def _notify(connection: Connection, ticket: str) -> None:
     await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, ticket)
-
-
-def _ticket(row: asyncpg.Record) -> Ticket:
-    return Ticket(
-        id=row["id"],
-        state=row["state"],
-        principal=row["principal"],
-        principal_name=row["principal_name"],
-        agent=row["agent"],
-        target=row["target"],
-        digest=bytes(row["binding"]),
-        document=orjson.loads(row["document"]),
-        requirements=tuple(map(requirement_from, orjson.loads(row["requirements"]))),
-        asked_at=row["asked_at"],
-        expires_at=row["expires_at"],
-        decisions=tuple(map(_decision, orjson.loads(row["decisions"]))),
-    )
-
-
-def _decision(document: Mapping[str, object]) -> TicketDecision:
-    policies = document["policies"]
-    assert isinstance(policies, list)  # noqa: S101 -- a text[] column
-    return TicketDecision(
-        principal=str(document["principal"]),
-        name=str(document["principal_name"]),
-        approve=document["approve"] is True,
-        comment=str(document["comment"]),
-        channel=str(document["channel"]),
-        policies=frozenset(map(str, policies)),
-        at=datetime.fromisoformat(str(document["decided_at"])),
-    )

@@ -1,43 +1,37 @@
-"""What the MCP door and the command line ask of the gateway: one call, tickets, targets."""
+"""What the MCP door, the API and the approval page ask of the gateway: calls, tickets, targets."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
-from policies.errors import BackendUnavailable, Denied, Refusal
+from policies.errors import Denied, Refusal
 from policies.model import (
-    AccessRequest,
     Action,
     Channel,
-    Connect,
     DecideApproval,
-    Decision,
     Effect,
     Principal,
-    SqlStatement,
+    Requested,
+    RevokeApproval,
+    WithdrawApproval,
 )
-from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 from recordings.events import Results
 from server import records
 from server.approvals.approvals import Approvals
 from server.approvals.refusals import unknown_ticket
 from server.approvals.tickets import Ticket
+from server.approvals.views import Rights, view
 from server.backends import Backend
 from server.gate import Gate, Session
+from server.recorded_input import kept_text
+from server.target_views import TargetViews, would_decide
 from tools.gateway import TargetView, TicketView
 
-PROBED_TABLES: Final = 20
-VERBS: Final = (
-    ("read rows", "select", SqlEffect.READ),
-    ("insert", "insert", SqlEffect.WRITE),
-    ("update", "update", SqlEffect.WRITE),
-    ("delete", "delete", SqlEffect.WRITE),
-    ("change the schema", "ddl", SqlEffect.DDL),
-)
+_OWN_WORD: Final = (Channel.API, Channel.WEB)
+_ANY_WORD: Final = (Channel.ELICITATION, *_OWN_WORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +53,14 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Answers for one gate. Who may see or decide what is asked of the gate each time."""
+    """Answers for one gate. Who may see or decide what is asked of the gate each time.
+
+    `public_url` is where the approval page is reached; empty where there is none.
+    """
 
     gate: Gate
     approvals: Approvals
+    public_url: str = ""
 
     @asynccontextmanager
     async def perform(
@@ -84,54 +82,84 @@ class Desk:
 
     async def targets(self, principal: Principal) -> Sequence[TargetView]:
         """The targets that this principal may connect to, with what each verb will meet there."""
-        views = []
-        for name, backend in sorted(self.gate.backends.items()):
-            if self._decide(principal, backend, Connect(), None).effect is not Effect.PERMIT:
-                continue
-            target = backend.target
-            notes = await self._notes(principal, backend)
-            views.append(TargetView(name, target.kind, target.environment, notes))
-        return views
+        return await TargetViews(self.gate).of(principal)
 
     async def ticket(self, principal: Principal, ticket: str) -> TicketView:
         """A ticket of one's own, or that one may decide. Raises `Denied` (TICKET_UNKNOWN)."""
-        return view(await self._visible(principal, ticket))
+        return self._view(principal, await self._visible(principal, ticket))
 
     async def wait(self, principal: Principal, ticket: str, seconds: float) -> TicketView:
         """The ticket once it is no longer pending, or as it is after `seconds`."""
         await self._visible(principal, ticket)
-        return view(await self.approvals.wait(ticket, seconds))
+        return self._view(principal, await self.approvals.wait(ticket, seconds))
 
     async def may_review(self, principal: Principal) -> bool:
         """Whether this principal may decide on anybody's tickets at all."""
-        return any(self._may_decide(principal, backend) for backend in self.gate.backends.values())
+        asked = Requested(_SOMEBODY, frozenset(), destroys=False, own=False)
+        return any(
+            self._may(principal, backend, DecideApproval("", True, asked), *_ANY_WORD)
+            for backend in self.gate.backends.values()
+        )
 
     async def reviewable(self, principal: Principal) -> Sequence[TicketView]:
         """Pending tickets that this principal may decide, oldest first."""
         pending = await self.approvals.tickets(principal, "pending")
-        return [view(t) for t in reversed(pending) if self._decidable(principal, t)]
+        views = (self._view(principal, ticket) for ticket in reversed(pending))
+        return [each for each in views if each.may_decide]
 
     async def seen_by(self, principal: Principal, state: str | None) -> Sequence[TicketView]:
         """The newest tickets that are one's own or that one may decide, or might have."""
         tickets = await self.approvals.tickets(principal, state)
-        return [view(t) for t in tickets if self._sees(principal, t)]
+        return [self._view(principal, ticket) for ticket in tickets]
+
+    def is_let_in(self, principal: Principal) -> bool:
+        """Whether nobody has blocked them. Raises `BackendUnavailable` where that is not known."""
+        return self.gate.is_let_in(principal)
 
     async def decide(
         self, principal: Principal, ticket: str, *, approve: bool, comment: str, channel: Channel
     ) -> TicketView:
         """Record the principal's decision; the ticket as it is then. Raises `Denied`."""
         found = await self._visible(principal, ticket)
-        action = DecideApproval(ticket, approve, _storable(comment[:2000]))
-        own = found.principal == principal.id and found.self_confirmation
-        if not own:
-            await self.gate.authorize(principal, action, channel=channel, target=found.target)
+        asked = found.requested(principal)
+        action = DecideApproval(found.id, approve, asked, _storable(comment))
+        await self.gate.authorize(principal, action, channel=channel, target=found.target)
         async with self._recording_refusals(principal):
-            return view(await self.approvals.decide(principal, action, channel=channel))
+            decided = await self.approvals.decide(principal, action, channel=channel)
+        return self._view(principal, decided)
+
+    async def withdraw(
+        self, principal: Principal, ticket: str, *, comment: str, channel: Channel
+    ) -> TicketView:
+        """Take one's own request back before it is used. Raises `Denied`."""
+        found = await self._visible(principal, ticket)
+        action = WithdrawApproval(found.id, found.requested(principal), _storable(comment))
+        return await self._end(principal, found, action, channel)
+
+    async def revoke(
+        self, principal: Principal, ticket: str, *, comment: str, channel: Channel
+    ) -> TicketView:
+        """Take an approval back before it is used. Raises `Denied`."""
+        found = await self._visible(principal, ticket)
+        action = RevokeApproval(found.id, found.requested(principal), _storable(comment))
+        return await self._end(principal, found, action, channel)
+
+    async def _end(
+        self,
+        principal: Principal,
+        found: Ticket,
+        action: WithdrawApproval | RevokeApproval,
+        channel: Channel,
+    ) -> TicketView:
+        await self.gate.authorize(principal, action, channel=channel, target=found.target)
+        async with self._recording_refusals(principal):
+            ended = await self.approvals.end(principal, action, channel=channel)
+        return self._view(principal, ended)
 
     async def _visible(self, principal: Principal, ticket: str) -> Ticket:
         async with self._recording_refusals(principal):
             found = await self.approvals.get(ticket)
-            if not self._sees(principal, found):
+            if principal.id != found.principal and not found.is_concern_of(principal):
                 raise Denied(unknown_ticket(ticket))
             return found
 
@@ -144,137 +172,42 @@ class Desk:
             await self.refused(principal, "approval", denied.refusal)
             raise
 
-    def _sees(self, principal: Principal, ticket: Ticket) -> bool:
-        if principal.id == ticket.principal:
-            return True
-        groups = frozenset[str]().union(*(r.groups for r in ticket.requirements))
-        return bool(groups & principal.groups)
+    def _view(self, principal: Principal, ticket: Ticket) -> TicketView:
+        base = self.public_url.rstrip("/")
+        url = f"{base}/approvals/{ticket.id}" if base else ""
+        return view(ticket, url, self._rights(principal, ticket))
 
-    def _decidable(self, principal: Principal, ticket: Ticket) -> bool:
+    def _rights(self, principal: Principal, ticket: Ticket) -> Rights:
+        """What the ticket and policy let this principal do; policy is not asked for nothing."""
         backend = self.gate.backends.get(ticket.target)
-        if backend is None or not ticket.decidable_by(principal):
-            return False
-        return principal.id == ticket.principal or self._may_decide(principal, backend)
-
-    def _may_decide(self, principal: Principal, backend: Backend) -> bool:
-        channels = (Channel.ELICITATION, Channel.API)
-        probe = DecideApproval(ticket="", approve=True)
-        decisions = (self._decide(principal, backend, probe, None, c) for c in channels)
-        return any(d.effect is Effect.PERMIT for d in decisions)
-
-    async def _notes(self, principal: Principal, backend: Backend) -> tuple[str, ...]:
-        try:
-            await self.gate.facts(backend, "SELECT 1")
-        except BackendUnavailable:
-            return ("it can't be reached now",)
-        tables = [r.name for r in backend.catalog.relations.values() if r.kind in "rp"]
-        own = [t for t in tables if t.schema in backend.catalog.search_path]
-        return tuple(
-            f"{words}: {self._verdict(principal, backend, verb, effect, own)}"
-            for words, verb, effect in VERBS
+        if backend is None or not ticket.is_open:
+            return Rights(by_form=False)
+        asked = ticket.requested(principal)
+        decide, withdraw = DecideApproval("", True, asked), WithdrawApproval("", asked)
+        revoke, own = RevokeApproval("", asked), principal.id == ticket.principal
+        decides = ticket.state == "pending" and bool(ticket.decidable_by(principal))
+        revokes = ticket.revocable_by(principal)
+        return Rights(
+            decide=decides and self._may(principal, backend, decide, *_ANY_WORD),
+            by_form=decides and self._may(principal, backend, decide, Channel.ELICITATION),
+            withdraw=own and self._may(principal, backend, withdraw, *_OWN_WORD),
+            revoke=revokes and self._may(principal, backend, revoke, *_OWN_WORD),
         )
 
-    def _verdict(
-        self,
-        principal: Principal,
-        backend: Backend,
-        verb: str,
-        effect: SqlEffect,
-        tables: Sequence[TableName],
-    ) -> str:
-        probes = (
-            SqlFacts(effect, frozenset({verb}), (TableUse(table, verb),))
-            for table in sorted(tables)[:PROBED_TABLES]
+    def _may(
+        self, principal: Principal, backend: Backend, action: Action, *channels: Channel
+    ) -> bool:
+        """Whether policy would let it happen through one of these channels."""
+        decisions = (
+            would_decide(self.gate, principal, backend, action, channel=channel)
+            for channel in channels
         )
-        decisions = [self._decide(principal, backend, SqlStatement(""), f) for f in probes]
-        return _summary(decisions)
+        return any(d.effect is Effect.PERMIT and not d.obligations for d in decisions)
 
-    def _decide(
-        self,
-        principal: Principal,
-        backend: Backend,
-        action: Action,
-        facts: SqlFacts | None,
-        channel: Channel = Channel.MCP,
-    ) -> Decision:
-        """What policy would say; asks, and records nothing, because nothing happens."""
-        return self.gate.decide(
-            AccessRequest(
-                principal=principal,
-                target=backend.target,
-                action=action,
-                channel=channel,
-                now=datetime.now(UTC),
-                session="",
-                facts=facts,
-            )
-        )
+
+_SOMEBODY: Final = Principal(id="", name="", agent="")
 
 
 def _storable(text: str) -> str:
-    """The text without what PostgreSQL keeps in no text: NUL, and half characters."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
-
-
-def view(ticket: Ticket) -> TicketView:
-    """A ticket as tools and the command line show it."""
-    action = ticket.document["action"]
-    assert isinstance(action, dict)  # noqa: S101 -- written by server.approvals.tickets.bind
-    parameters = action.get("parameters") or []
-    last = ticket.decisions[-1] if ticket.decisions else None
-    return TicketView(
-        id=ticket.id,
-        state=ticket.state,
-        requester=ticket.principal_name,
-        requester_id=ticket.principal,
-        agent=ticket.agent,
-        target=ticket.target,
-        text=str(action.get("text", action["kind"])),
-        digest=ticket.digest.hex(),
-        expires_at=ticket.expires_at,
-        parameters=tuple(None if p is None else str(p) for p in parameters)
-        if isinstance(parameters, list)
-        else (),
-        facts=tuple(_fact_lines(ticket.document.get("facts"))),
-        policies=tuple(f"{r.policy}: {r.sentence}" for r in ticket.requirements),
-        reason=str(ticket.document.get("reason") or ""),
-        decided_by=last.name if last else "",
-        comment=last.comment if last else "",
-        self_confirmation=ticket.self_confirmation,
-    )
-
-
-def _fact_lines(facts: object) -> Iterable[str]:
-    """What policy saw, one line a table."""
-    if not isinstance(facts, dict):
-        return
-    yield f"effect: {facts['effect']}"
-    for use in facts["tables"]:
-        columns = ", ".join(use["columns"]) or "no column"
-        labels = f"; labels: {', '.join(use['labels'])}" if use["labels"] else ""
-        yield f"{use['verb']} {use['table']} ({columns}{labels})"
-    if not facts["has_where"]:
-        yield "no WHERE that narrows the rows"
-
-
-def _summary(decisions: Sequence[Decision]) -> str:
-    """One phrase for what a verb meets on the target's tables."""
-    words = sorted({_phrase(d) for d in decisions}) or ["no table to use"]
-    return words[0] if len(words) == 1 else "by table: " + "; ".join(words)
-
-
-def _phrase(decision: Decision) -> str:
-    if decision.effect is not Effect.PERMIT:
-        return "not permitted"
-    phrases = ["permitted"]
-    if decision.approvals:
-        groups = sorted({g for r in decision.approvals for g in r.groups})
-        own = all(r.self_confirmation for r in decision.approvals)
-        phrases = [
-            f"needs {'your own confirmation' if own else 'approval by ' + ', '.join(groups)}"
-        ]
-    if decision.masked_labels:
-        phrases.append(f"{', '.join(sorted(decision.masked_labels))} masked")
-    if decision.row_limit is not None:
-        phrases.append(f"at most {decision.row_limit} rows")
-    return ", ".join(phrases)
+    """A comment without secrets, and without what PostgreSQL keeps in no text: NUL, surrogates."""
+    return kept_text(text[:2000].encode("utf-8", "replace").decode().replace("\0", ""))

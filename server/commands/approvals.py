@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
 
+from policies.errors import BackendUnavailable
 from server.commands.gateway_client import Document, open_gateway
-from server.commands.terminal import say, show_fields, show_table
+from server.commands.terminal import complain, say, show_fields, show_table
 from server.identity.strict import Json, read_object
+
+_TRY_AGAIN: Final = 5.0  # seconds
 
 
 def list_(arguments: Namespace) -> int:
@@ -24,13 +30,56 @@ def list_(arguments: Namespace) -> int:
 
 
 def watch(arguments: Namespace) -> int:
-    """Tickets as they come and change, until interrupted."""
-    while True:
-        # The gateway ends a watch every few minutes, to look at the token again.
-        with open_gateway(arguments.gateway, os.environ) as gateway:
+    """New tickets in full, then a line for each thing that happens to one, until interrupted."""
+    watched = _Watched()
+    try:
+        while True:
+            _watch_once(arguments.gateway, watched)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _watch_once(gateway_argument: str | None, watched: _Watched) -> None:
+    """One watch; the gateway ends it every few minutes, to look at the token again.
+
+    Raises `BackendUnavailable` where there was no gateway from the beginning.
+    """
+    try:
+        with open_gateway(gateway_argument, os.environ) as gateway:
+            for ticket in watched.pending():
+                watched.see(gateway.get("approvals", ticket))
             for line in gateway.lines("approvals", "watch"):
-                _show(read_object(line))
-                say("")
+                watched.see(read_object(line))
+    except BackendUnavailable as error:
+        if not watched.seen:
+            raise
+        complain(f"{error}; trying again every {_TRY_AGAIN:.0f} s")
+        time.sleep(_TRY_AGAIN)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What was shown of each ticket, so that a new watch repeats nothing."""
+
+    seen: dict[str, Document] = field(default_factory=dict)
+
+    def pending(self) -> list[str]:
+        """Those that may have been decided while nobody watched."""
+        return [ticket for ticket, last in self.seen.items() if last.get("state") == "pending"]
+
+    def see(self, ticket: Document) -> None:
+        """Print what is new about it."""
+        known = self.seen.get(_text(ticket, "id"))
+        self.seen[_text(ticket, "id")] = ticket
+        if known is None:
+            _show(ticket)
+            say("")
+        elif _news(known) != _news(ticket):
+            say("; ".join([_sentence(ticket), *map(str, _list(ticket, "progress"))]))
+
+
+def _news(ticket: Document) -> tuple[object, ...]:
+    return ticket.get("state"), ticket.get("decisions"), ticket.get("progress")
 
 
 def show(arguments: Namespace) -> int:
@@ -50,12 +99,33 @@ def deny(arguments: Namespace) -> int:
     return _decide(arguments, verdict=False)
 
 
+def withdraw(arguments: Namespace) -> int:
+    """Take one's own request back."""
+    return _post(arguments, "withdrawal", {"comment": arguments.comment})
+
+
+def revoke(arguments: Namespace) -> int:
+    """Take an approval back before it is used."""
+    return _post(arguments, "revocation", {"comment": arguments.comment})
+
+
 def _decide(arguments: Namespace, *, verdict: bool) -> int:
-    body: dict[str, Json] = {"approve": verdict, "comment": arguments.comment}
+    return _post(arguments, "decision", {"approve": verdict, "comment": arguments.comment})
+
+
+def _post(arguments: Namespace, act: str, body: Document) -> int:
     with open_gateway(arguments.gateway, os.environ) as gateway:
-        ticket = gateway.post("approvals", arguments.ticket, "decision", body=body)
-    say(f"{ticket.get('id')} is {ticket.get('state')}.")
+        ticket = gateway.post("approvals", arguments.ticket, act, body=body)
+    say(f"{_text(ticket, 'id')} is {_text(ticket, 'state')}.")
+    for needed in _list(ticket, "progress"):
+        say(f"still needed: {needed}")
     return 0
+
+
+def _sentence(ticket: Document) -> str:
+    by = f" by {_text(ticket, 'decided_by')}" if ticket.get("decided_by") else ""
+    comment = f": {_text(ticket, 'comment')}" if ticket.get("comment") else ""
+    return f"{_text(ticket, 'id')} is {_text(ticket, 'state')}{by}{comment}"
 
 
 def _show(ticket: Document) -> None:
@@ -76,8 +146,23 @@ def _fields(ticket: Document) -> Iterator[tuple[str, str]]:
     yield "policies", "\n".join(map(str, _list(ticket, "policies")))
     yield "digest", _text(ticket, "digest")
     yield "expires", _text(ticket, "expires_at")
-    yield "decided by", _text(ticket, "decided_by")
-    yield "comment", _text(ticket, "comment")
+    yield "needed", "\n".join(map(str, _list(ticket, "progress")))
+    yield "decisions", "\n".join(map(str, _list(ticket, "decisions")))
+    if _text(ticket, "state") in ("withdrawn", "revoked"):
+        yield _text(ticket, "state"), f"by {_text(ticket, 'decided_by')}"
+        yield "comment", _text(ticket, "comment")
+    yield "page", _text(ticket, "url")
+    yield "you may", ", ".join(_acts(ticket))
+
+
+def _acts(ticket: Document) -> Iterator[str]:
+    if ticket.get("may_decide") is True:
+        yield "approve"
+        yield "deny"
+    if ticket.get("may_withdraw") is True:
+        yield "withdraw"
+    if ticket.get("may_revoke") is True:
+        yield "revoke"
 
 
 def _line(ticket: Document) -> tuple[str, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
-from dataclasses import dataclass
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Final
 
-CONFIG: Final = "ostiary.yaml"
+from server.commands.administration import add_config, add_keys, add_webhooks
+from server.commands.parsers import CONFIG, Command, add, add_gateway, add_group
+from server.commands.policy_arguments import add_facts, add_policy
+
+if TYPE_CHECKING:
+    from server.commands.parsers import Subcommands
 
 _TOP: Final = """\
 The gateway between AI agents and infrastructure: it knows who asks, decides by policy,
@@ -19,6 +23,7 @@ use one:           ostiary login --gateway https://ostiary.example.com
                      --header "Authorization: Bearer $(ostiary token)"
 review requests:   ostiary approvals watch
                    ostiary approvals approve ap_… --comment 'checked with Ada'
+stop an agent:     ostiary agents block AGENT --reason 'reads too much'
 read back:         ostiary sessions list
                    ostiary sessions replay 44243d9eb40cd66d9d950d41
 """
@@ -28,17 +33,6 @@ exit codes: 0 done, 1 refused or failed, 2 not understood
 variables:  OSTIARY_GATEWAY  the gateway's URL, where --gateway is not given
             OSTIARY_TOKEN    your token, instead of the one that `ostiary login` keeps
 """
-
-if TYPE_CHECKING:
-    _Subcommands = _SubParsersAction[ArgumentParser]  # generic in its stub only
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Where a subcommand's code is; it is imported when it runs, and not before."""
-
-    module: str
-    function: str
 
 
 def build_parser(version: str) -> ArgumentParser:
@@ -56,37 +50,19 @@ def build_parser(version: str) -> ArgumentParser:
     _add_run(commands)
     _add_account(commands)
     _add_approvals(commands)
+    _add_agents(commands)
     _add_sessions(commands)
-    _add_policy(commands)
+    _add_verify(commands)
+    add_policy(commands)
+    add_facts(commands)
+    add_webhooks(commands)
+    add_keys(commands)
+    add_config(commands)
     return parser
 
 
-def _add(
-    commands: _Subcommands, name: str, sentence: str, *, example: str, command: Command
-) -> ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=sentence,
-        description=sentence,
-        epilog=f"example:\n  {example}",
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _add_group(commands: _Subcommands, name: str, sentence: str) -> _Subcommands:
-    group = commands.add_parser(name, help=sentence, description=sentence, allow_abbrev=False)
-    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-
-def _add_gateway(parser: ArgumentParser) -> None:
-    parser.add_argument("--gateway", metavar="URL", help="the gateway (or OSTIARY_GATEWAY)")
-
-
-def _add_setup(commands: _Subcommands) -> None:
-    init = _add(
+def _add_setup(commands: Subcommands) -> None:
+    init = add(
         commands,
         "init",
         "write a configuration to begin with, and a new key ring",
@@ -94,7 +70,10 @@ def _add_setup(commands: _Subcommands) -> None:
         command=Command("setup", "init"),
     )
     init.add_argument("directory", nargs="?", default=".", metavar="DIR", help="default: here")
-    check = _add(
+    init.add_argument(
+        "--pack", default="starter", metavar="NAME", help="policies; see `ostiary policy packs`"
+    )
+    check = add(
         commands,
         "check",
         "read a configuration with its secrets and keys; connects to nothing",
@@ -106,8 +85,8 @@ def _add_setup(commands: _Subcommands) -> None:
     which.add_argument("--config", metavar="FILE", help="the same, as `serve` has it")
 
 
-def _add_run(commands: _Subcommands) -> None:
-    serve = _add(
+def _add_run(commands: Subcommands) -> None:
+    serve = add(
         commands,
         "serve",
         "run the gateway",
@@ -115,7 +94,7 @@ def _add_run(commands: _Subcommands) -> None:
         command=Command("run", "serve"),
     )
     serve.add_argument("--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
-    mcp = _add(
+    mcp = add(
         commands,
         "mcp",
         "serve one MCP client on standard input and output, as OSTIARY_TOKEN's user",
@@ -123,7 +102,7 @@ def _add_run(commands: _Subcommands) -> None:
         command=Command("run", "mcp"),
     )
     mcp.add_argument("--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
-    demo = _add(
+    demo = add(
         commands,
         "demo",
         "show the main job on this machine, with a sample database and two demo accounts",
@@ -135,65 +114,68 @@ def _add_run(commands: _Subcommands) -> None:
     demo.add_argument("--tour-only", action="store_true", help="end after the tour")
 
 
-def _add_account(commands: _Subcommands) -> None:
-    login = _add(
+def _add_account(commands: Subcommands) -> None:
+    login = add(
         commands,
         "login",
         "sign in to a gateway, in the browser or with a code",
         example="ostiary login --gateway https://ostiary.example.com --device",
         command=Command("account", "login"),
     )
-    _add_gateway(login)
+    add_gateway(login)
     login.add_argument("--issuer", metavar="NAME", help="which, if the gateway trusts several")
     how = login.add_mutually_exclusive_group()
     how.add_argument("--device", action="store_true", help="with a code, on any other screen")
     how.add_argument(
         "--no-browser", dest="browser", action="store_false", help="show the page's URL only"
     )
-    token = _add(
+    token = add(
         commands,
         "token",
         "print your token, for a client's configuration",
         example="export OSTIARY_TOKEN=$(ostiary token)",
         command=Command("account", "token"),
     )
-    _add_gateway(token)
-    whoami = _add(
+    add_gateway(token)
+    whoami = add(
         commands,
         "whoami",
         "print who the gateway takes you for",
         example="ostiary whoami",
         command=Command("account", "whoami"),
     )
-    _add_gateway(whoami)
+    add_gateway(whoami)
 
 
-def _add_approvals(commands: _Subcommands) -> None:
-    group = _add_group(commands, "approvals", "see and decide what waits for a person")
-    listed = _add(
+def _add_approvals(commands: Subcommands) -> None:
+    group = add_group(commands, "approvals", "see and decide what waits for a person")
+    listed = add(
         group,
         "list",
         "the newest requests that are yours or that you may decide",
         example="ostiary approvals list --state pending",
         command=Command("approvals", "list_"),
     )
-    _add_gateway(listed)
-    states = ("all", "pending", "approved", "denied", "expired", "used", "void")
+    add_gateway(listed)
+    open_states, ended = ("pending", "approved"), ("denied", "withdrawn", "revoked", "expired")
+    states = ("all", *open_states, *ended, "used", "void")
     listed.add_argument("--state", choices=states, default="all", help="default: all")
-    watch = _add(
+    watch = add(
         group,
         "watch",
         "show requests as they come and change, until interrupted",
         example="ostiary approvals watch",
         command=Command("approvals", "watch"),
     )
-    _add_gateway(watch)
+    add_gateway(watch)
     for name, sentence in (
         ("show", "one request in full, with the facts that policy saw"),
         ("approve", "let the request run, once"),
         ("deny", "refuse the request"),
+        ("withdraw", "take your own request back before it runs"),
+        ("revoke", "take an approval back before it is used"),
     ):
-        one = _add(
+        one = add(
             group,
             name,
             sentence,
@@ -201,27 +183,52 @@ def _add_approvals(commands: _Subcommands) -> None:
             command=Command("approvals", name),
         )
         one.add_argument("ticket", help="the approval's id")
-        _add_gateway(one)
+        add_gateway(one)
         if name != "show":
             one.add_argument("--comment", default="", help="goes into the recording")
 
 
-def _add_sessions(commands: _Subcommands) -> None:
-    group = _add_group(commands, "sessions", "read what was recorded")
-    listed = _add(
+def _add_agents(commands: Subcommands) -> None:
+    group = add_group(commands, "agents", "see which agents came; stop one, at every gateway")
+    for name, sentence, after in (
+        ("list", "which agents came lately and for whom, and what is blocked", ""),
+        ("block", "let an agent in no more, and end what it runs: within 5 s", " cursor"),
+        ("unblock", "let it in again", " cursor"),
+    ):
+        one = add(
+            group,
+            name,
+            sentence,
+            example=f"ostiary agents {name}{after}",
+            command=Command("agents", {"list": "list_"}.get(name, name)),
+        )
+        add_gateway(one)
+        if name == "list":
+            continue
+        who = one.add_mutually_exclusive_group(required=True)
+        who.add_argument("agent", nargs="?", metavar="AGENT", help="its OAuth client id")
+        who.add_argument("--person", metavar="ID", help="a person instead, with every agent")
+        one.add_argument("--reason", default="", help="for the recording, and who is refused")
+        if name == "block":
+            one.add_argument("--until", metavar="WHEN", help="2h, 30m, 7d or 2030-01-31T18:00Z")
+
+
+def _add_sessions(commands: Subcommands) -> None:
+    group = add_group(commands, "sessions", "read what was recorded")
+    listed = add(
         group,
         "list",
         "the newest sessions",
         example="ostiary sessions list",
         command=Command("sessions", "list_"),
     )
-    _add_gateway(listed)
+    add_gateway(listed)
     for name, sentence in (
         ("show", "who opened a session, where and when"),
         ("replay", "what was asked, decided, run and answered, in order"),
         ("export", "the records with nothing left out, as NDJSON"),
     ):
-        one = _add(
+        one = add(
             group,
             name,
             sentence,
@@ -229,47 +236,49 @@ def _add_sessions(commands: _Subcommands) -> None:
             command=Command("sessions", name),
         )
         one.add_argument("session", help="the session's id")
-        _add_gateway(one)
+        add_gateway(one)
         if name == "export":
             one.add_argument("--format", choices=("ndjson",), default="ndjson")
-    verify = _add(
+    verify = add(
         group,
         "verify",
         "check that every record is as it was written; names the first that is not",
         example="ostiary sessions verify",
         command=Command("sessions", "verify"),
     )
-    _add_gateway(verify)
+    add_gateway(verify)
 
 
-def _add_policy(commands: _Subcommands) -> None:
-    group = _add_group(commands, "policy", "check policies, and ask what they would say")
-    check = _add(
-        group,
-        "check",
-        "load a directory of *.cedar files, or the policies of a configuration",
-        example="ostiary policy check policies/",
-        command=Command("policy_check", "check"),
+def _add_verify(commands: Subcommands) -> None:
+    verify = add(
+        commands,
+        "verify",
+        "check the recording in its store, without a gateway: as its operator, or as an auditor",
+        example=f"ostiary verify --config gateway/{CONFIG} --anchors /backup/anchors.jsonl",
+        command=Command("verify", "verify"),
     )
-    where = check.add_mutually_exclusive_group(required=True)
-    where.add_argument("where", nargs="?", metavar="DIR", help="the *.cedar files")
-    where.add_argument("--config", metavar="FILE", help="a configuration that names them")
-    explain = _add(
-        group,
-        "explain",
-        "what would be decided, and by which policies; nothing runs",
-        example="ostiary policy explain --as rita --target shop 'UPDATE orders SET total = 0'",
-        command=Command("policy", "explain"),
-    )
-    explain.add_argument(
-        "--as", dest="principal", metavar="USER", help="id or name; default: yourself"
-    )
-    explain.add_argument(
-        "--group",
+    which = verify.add_mutually_exclusive_group()
+    which.add_argument("--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+    which.add_argument("--store", metavar="REF", help="the store's URL, as env:NAME or file:PATH")
+    verify.add_argument(
+        "--anchors",
         action="append",
-        metavar="GROUP",
-        help="a group of theirs (repeat it); for somebody the gateway has not seen yet",
+        default=[],
+        metavar="FILE",
+        help="a file of anchors, or a copy that was kept elsewhere (repeat it)",
     )
-    explain.add_argument("--target", required=True, help="the target's name")
-    explain.add_argument("sql", metavar="SQL", help="the statement")
-    _add_gateway(explain)
+    verify.add_argument(
+        "--public-key",
+        action="append",
+        default=[],
+        metavar="ID:HEX",
+        help="with --store: what `ostiary anchor-key` prints (repeat it)",
+    )
+    key = add(
+        commands,
+        "anchor-key",
+        "print the public keys that anchors of the recording are signed with, for auditors",
+        example=f"ostiary anchor-key --config gateway/{CONFIG}",
+        command=Command("verify", "anchor_key"),
+    )
+    key.add_argument("--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")

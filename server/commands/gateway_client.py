@@ -67,11 +67,18 @@ class GatewayClient:
         """POST a document and read the answer."""
         return self._document(self.http.build_request("POST", _path(path), json=dict(body)))
 
-    def lines(self, *path: str) -> Iterator[bytes]:
+    def lines(self, *path: str, **query: str) -> Iterator[bytes]:
         """GET a stream of lines. Raises `BackendUnavailable` if it ends before its end."""
-        request = self.http.build_request("GET", _path(path))
+        request = self.http.build_request("GET", _path(path), params=query)
         # A watch is silent for as long as nothing happens.
         request.extensions["timeout"] = httpx2.Timeout(_SECONDS, read=None).as_dict()
+        yield from self._lines(request)
+
+    def post_lines(self, *path: str, body: Document) -> Iterator[bytes]:
+        """POST a document and read the answer's lines as they come."""
+        yield from self._lines(self.http.build_request("POST", _path(path), json=dict(body)))
+
+    def _lines(self, request: httpx2.Request) -> Iterator[bytes]:
         with self._sent(request) as response:
             rest = b""
             for chunk in response.iter_raw():

@@ -11,7 +11,8 @@ from policies.errors import ProtocolError
 from recordings.replay import Replay
 from recordings.sessions import StoredRecord
 from server.commands.gateway_client import Document, open_gateway
-from server.commands.terminal import say, show_fields, show_table
+from server.commands.terminal import show_fields, show_table
+from server.commands.verdicts import tell
 from server.identity.strict import Json, read_object
 
 _COLUMNS = ("id", "opened", "principal", "agent", "target", "channel", "statements", "refused")
@@ -78,22 +79,10 @@ def verify(arguments: Namespace) -> int:
     with open_gateway(arguments.gateway, os.environ) as gateway:
         verdict = gateway.post("verify", body={})
     checked = verdict.get("checked")
-    tally = checked if isinstance(checked, dict) else {}
-    counts = ", ".join(
-        f"{tally.get(name, '?')} {name.replace('_', ' ')}"
-        for name in ("streams", "records", "bodies", "bodies_deleted")
-    )
-    say(f"checked: {counts}")
-    if verdict.get("good") is True:
-        say("good: every record and body is as it was written")
-        return 0
-    flaw = tally.get("flaw")
-    where = flaw if isinstance(flaw, dict) else {}
-    say(
-        f"NOT GOOD: stream {where.get('stream')}, record {where.get('sequence')}: "
-        f"{where.get('why')}"
-    )
-    return 1
+    if not isinstance(checked, dict):
+        raise ProtocolError("the gateway sent no verdict")
+    code = tell(checked)
+    return code if verdict.get("good") is True else 1
 
 
 def stored_record(line: bytes) -> StoredRecord:

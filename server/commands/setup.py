@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from policies.errors import ConfigError
+from policies.packs import Pack
 from server.commands.policy_check import configured
+from server.commands.policy_packs import chosen
 from server.commands.terminal import say
 from server.config import Configuration, Secret, example, load
 from server.keys import KeyRing
+from server.webhooks.sender import check_webhook
 
 FILE_NAME = "ostiary.yaml"
 
@@ -21,12 +24,13 @@ def init(arguments: Namespace) -> int:
     Raises `ConfigError` if both are there.
     """
     directory = Path(arguments.directory)
+    pack = chosen(arguments.pack)
     file, keys = directory / FILE_NAME, directory / "state" / "keys.json"
     if file.exists() and keys.exists():
         raise ConfigError(f"{file} and {keys} are there already; nothing was changed")
     directory.mkdir(parents=True, exist_ok=True)
     _make_keys(keys)
-    _make_file(file)
+    _make_file(file, pack)
     say("next: put your identity provider and your database into it, then")
     say(f"      ostiary check {file}")
     say(f"      ostiary serve --config {file}")
@@ -42,12 +46,14 @@ def _make_keys(keys: Path) -> None:
     say(f"wrote {keys}, the key ring: keep a copy of it in a safe place")
 
 
-def _make_file(file: Path) -> None:
+def _make_file(file: Path, pack: Pack) -> None:
     if file.exists():
         say(f"kept  {file}, the configuration")
         return
-    file.write_text(example(file), encoding="utf-8")
+    text = example(file).replace("\npolicies: starter\n", f"\npolicies: {pack.name}\n")
+    file.write_text(text, encoding="utf-8")
     say(f"wrote {file}, a configuration to begin with")
+    say(f"      policies: {pack.name}, for the groups {', '.join(pack.groups)}")
 
 
 def check(arguments: Namespace) -> int:
@@ -57,6 +63,8 @@ def check(arguments: Namespace) -> int:
     KeyRing.load(configuration.keys)
     for secret in _secrets(configuration):
         secret.resolve()
+    for webhook in configuration.notifications.webhooks:
+        check_webhook(webhook)
     point = configured(configuration)
     targets, issuers = configuration.targets, configuration.identity.issuers
     say(f"{file} is good")

@@ -22,7 +22,7 @@ from server.demo.gateway import HOST, check_ports, gateway, identity_provider
 from server.demo.stage import Stage
 from server.demo.tour import Tour, play
 from server.embedded import EmbeddedServer
-from server.identity.demo import TOKEN_SECONDS, DemoProvider
+from server.identity.demo import TOKEN_SECONDS, VICTOR, DemoProvider
 from server.identity.demo_routes import DemoRoutes
 from server.keys import KeyRing
 from server.system_account import write_private
@@ -31,6 +31,9 @@ After = Callable[["Place", asyncio.Task[int]], Awaitable[None]]
 """What comes after the tour."""
 
 AGENT: Final = "demo-agent"
+REVIEWER: Final = "demo-reviewer"
+"""The reviewer's own client: the starter policies take decisions from its forms."""
+
 _STORE: Final = "ostiary"
 _CONFIGURATION: Final = Path(__file__).parent / "ostiary.yaml"
 
@@ -180,8 +183,10 @@ async def _identity(place: Place, lifetime: AsyncExitStack) -> dict[str, str]:
     provider = DemoProvider(directory=place.state, issuer=place.issuer, audience=f"{place.url}/mcp")
     app = DemoRoutes(provider).app()
     await lifetime.enter_async_context(identity_provider(app, place.port + 1))
+    agents = {VICTOR.name: REVIEWER}
     tokens = {
-        name: provider.token(name, seconds=TOKEN_SECONDS, agent=AGENT) for name in provider.accounts
+        name: provider.token(name, seconds=TOKEN_SECONDS, agent=agents.get(name, AGENT))
+        for name in provider.accounts
     }
     for name, token in tokens.items():
         write_private(place.state / f"{name}.token", token + "\n")

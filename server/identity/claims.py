@@ -15,12 +15,25 @@ LEEWAY: Final = 60
 _LAST_SECOND: Final = 253402300799
 """9999-12-31T23:59:59Z: a date past this, infinite or not a number is no date."""
 
+_FOREIGN_KINDS: Final = {
+    "events": "a logout token, or another event about a session",
+    "at_hash": "an ID token",
+    "c_hash": "an ID token",
+    "cnf": "bound to a key or certificate, and presented without proof of it",
+}
+"""Claims of what is no proof of who asks: OpenID Connect Back-Channel Logout 1.0 section 2.4,
+Core section 3.3.2.11, RFC 7800."""
+
 _MAX_TEXT: Final = 255
 """Characters, as OpenID Connect Core section 2 bounds `sub`."""
 
 
 class ClaimRefused(Exception):
     """A claim is missing, malformed or not for us; the text is for the log, and names the claim."""
+
+
+class GroupOverage(ClaimRefused):
+    """The issuer left the groups out. Reading them as none would dodge a `forbid` on a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +54,7 @@ def principal_of(claims: Mapping[str, Json], settings: IssuerSettings, *, now: f
     """The principal the claims describe; `now` in seconds since 1970. Raises `ClaimRefused`."""
     _check_times(claims, now)
     _check_audience(claims, settings.audience)
-    # An event about a session (OpenID Connect Back-Channel Logout) is no proof of who asks.
-    if "events" in claims:
-        raise ClaimRefused("events: a logout token")
+    _check_kind(claims)
     subject = _clean_text(claims, "sub")
     return Principal(
         id=f"{settings.name}:{subject}",
@@ -88,6 +99,16 @@ def _check_audience(claims: Mapping[str, Json], audience: str) -> None:
         raise ClaimRefused("aud: for somebody else")
 
 
+def _check_kind(claims: Mapping[str, Json]) -> None:
+    """An access token, by whatever its issuer says of it besides the header's `typ`."""
+    for name, kind in _FOREIGN_KINDS.items():
+        if name in claims:
+            raise ClaimRefused(f"{name}: {kind}")
+    # Keycloak ("Bearer", "ID", "Refresh", "Logout") and Cognito ("access", "id") say it in a claim.
+    if claims.get("typ", "Bearer") != "Bearer" or claims.get("token_use", "access") != "access":
+        raise ClaimRefused("typ or token_use: not an access token")
+
+
 def _clean_text(claims: Mapping[str, Json], name: str) -> str:
     value = claims.get(name)
     # Not printable: controls, bidi overrides, zero-width characters and lone surrogates.
@@ -112,10 +133,8 @@ def _agent(claims: Mapping[str, Json], claim: str) -> str:
 
 
 def _groups(claims: Mapping[str, Json], claim: str) -> frozenset[str]:
-    elsewhere = claims.get("_claim_names")
-    if isinstance(elsewhere, dict) and claim in elsewhere:
-        # Too many groups for the token. Reading them as none would dodge a `forbid` on a group.
-        raise ClaimRefused(f"{claim}: left out of the token (group overage)")
+    if _left_out(claims, claim):
+        raise GroupOverage(f"{claim}: left out of the token (group overage)")
     match claims.get(claim, []):
         case str(one):
             members: list[Json] = [one]
@@ -124,6 +143,19 @@ def _groups(claims: Mapping[str, Json], claim: str) -> frozenset[str]:
         case _:
             raise ClaimRefused(f"{claim}: neither a string nor a list")
     return frozenset(_clean_text({claim: member}, claim) for member in members)
+
+
+def _left_out(claims: Mapping[str, Json], claim: str) -> bool:
+    """Whether the issuer had too many groups for the token, and says where they are instead.
+
+    OpenID Connect Core section 5.6.2 (`_claim_names`); Microsoft's identity platform besides:
+    `hasgroups` in place of `groups`, and `groups:src1`.
+    """
+    elsewhere = claims.get("_claim_names", {})
+    if not isinstance(elsewhere, dict) or claim in elsewhere:
+        return True
+    hinted = claim == "groups" and claims.get("hasgroups", False) is not False
+    return hinted or any(name.startswith(f"{claim}:src") for name in claims)
 
 
 def _verified_email(claims: Mapping[str, Json]) -> str | None:

@@ -36,6 +36,7 @@ from server.identity.fetch import is_loopback
 from server.identity.strict import Json, write_base64url
 
 CLIENT_ID: Final = "ostiary-cli"
+CONSOLE_CLIENT_ID: Final = "ostiary-console"
 TOKEN_SECONDS: Final = 12 * 3600
 _KEY_FILE: Final = "demo-identity-provider.pem"
 
@@ -89,6 +90,11 @@ class DemoProvider:
             client_id=CLIENT_ID,
         )
 
+    @property
+    def console_redirect(self) -> str:
+        """Where the gateway's approval page takes its codes: nowhere else do they go."""
+        return self.audience.removesuffix("/mcp") + "/approvals/callback"
+
     def token(self, account: str, *, seconds: int, agent: str) -> str:
         """An access token for the gateway. Raises `KeyError` for an unknown account."""
         who = self.accounts[account]
@@ -103,12 +109,21 @@ class DemoProvider:
         }
         return self._sign(who, claims, seconds=seconds, kind="at+jwt")
 
-    def id_token(self, account: str, *, nonce: str | None) -> str:
-        """Proof of the sign-in for the client itself; no gateway takes it."""
-        claims: dict[str, Json] = {"aud": CLIENT_ID, "azp": CLIENT_ID}
+    def id_token(
+        self, account: str, *, nonce: str | None, client: str = CLIENT_ID, seconds: int = 300
+    ) -> str:
+        """Proof of the sign-in for the client itself; no gateway takes it as a bearer token."""
+        who = self.accounts[account]
+        claims: dict[str, Json] = {
+            "aud": client,
+            "azp": client,
+            "groups": list(who.groups),
+            "email": who.email,
+            "email_verified": True,
+        }
         if nonce is not None:
             claims["nonce"] = nonce
-        return self._sign(self.accounts[account], claims, seconds=300, kind="JWT")
+        return self._sign(who, claims, seconds=seconds, kind="JWT")
 
     def key_set(self) -> dict[str, Json]:
         """The public key as a JWKS."""

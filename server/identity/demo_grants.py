@@ -27,6 +27,7 @@ class CodeGrant:
     redirect_uri: str
     challenge: str
     nonce: str | None
+    client: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ BANNER: Final = "DEMO IDENTITY PROVIDER - not for production"
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; "
-        "form-action 'self' http://127.0.0.1:*"
+        "form-action 'self' http://127.0.0.1:* https://127.0.0.1:*"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.identity.demo import CLIENT_ID, TOKEN_SECONDS, DemoProvider
+from server.identity.demo import CLIENT_ID, CONSOLE_CLIENT_ID, TOKEN_SECONDS, DemoProvider
 from server.identity.demo_grants import (
     CODE_SECONDS,
     DEVICE_SECONDS,
@@ -36,6 +37,9 @@ DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _BROWSER_COOKIE: Final = "demo_identity_browser"
 _MAX_FORM: Final = 16 * 1024
 
+# One host and one path, any port (RFC 8252 section 7.3): nowhere else can a code go.
+_LOOPBACK_REDIRECT: Final = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}/callback")
+
 _Short = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
@@ -45,15 +49,18 @@ class SignInQuestion(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     response_type: Literal["code"]
-    client_id: Literal["ostiary-cli"]
-    # One host and one path, any port (RFC 8252 section 7.3): nowhere else can a code go.
-    redirect_uri: Annotated[
-        str, StringConstraints(pattern=r"^http://127\.0\.0\.1:[0-9]{1,5}/callback$", max_length=64)
-    ]
+    client_id: Literal["ostiary-cli", "ostiary-console"]
+    redirect_uri: Annotated[str, StringConstraints(max_length=128)]
     state: _Short
     nonce: _Short | None = None
     code_challenge: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
     code_challenge_method: Literal["S256"]
+
+    def leads_to(self, console: str) -> bool:
+        """Whether the code goes where this client may have it: the console to its own page."""
+        if self.client_id == CONSOLE_CLIENT_ID:
+            return self.redirect_uri == console
+        return _LOOPBACK_REDIRECT.fullmatch(self.redirect_uri) is not None
 
 
 class OnlyLoopback:
@@ -124,9 +131,8 @@ class DemoRoutes:
         return JSONResponse(self._provider.key_set())
 
     async def show_sign_in(self, request: Request) -> Response:
-        try:
-            question = SignInQuestion.model_validate(dict(request.query_params))
-        except ValidationError:
+        question = self._question(dict(request.query_params))
+        if question is None:
             return message_page("This sign-in link is not complete or not allowed.", status=400)
         hidden = {name: value for name, value in question.model_dump().items() if value}
         return self._form(request, path="/authorize", hidden=hidden)
@@ -135,13 +141,20 @@ class DemoRoutes:
         form = await self._sealed_form(request)
         if form is None:
             return message_page("This form was not shown to this browser.", status=403)
-        try:
-            question = SignInQuestion.model_validate(form)
-        except ValidationError:
+        question = self._question(form)
+        if question is None:
             return message_page("This sign-in is not complete or not allowed.", status=400)
         if form.get("account") not in self._provider.accounts:
             return message_page("There is no such account.", status=400)
         return self._back_to_client(question, form["account"])
+
+    def _question(self, fields: Mapping[str, str]) -> SignInQuestion | None:
+        """The authorization request, if it is whole and its code would go where it may."""
+        try:
+            question = SignInQuestion.model_validate(fields)
+        except ValidationError:
+            return None
+        return question if question.leads_to(self._provider.console_redirect) else None
 
     def _back_to_client(self, question: SignInQuestion, account: str) -> Response:
         code = self._codes.keep(
@@ -150,6 +163,7 @@ class DemoRoutes:
                 redirect_uri=question.redirect_uri,
                 challenge=question.code_challenge,
                 nonce=question.nonce,
+                client=question.client_id,
             )
         )
         # `iss` tells the client which provider answered (RFC 9207).
@@ -189,7 +203,7 @@ class DemoRoutes:
 
     async def token(self, request: Request) -> Response:
         form = await _read_form(request)
-        if form.get("client_id") != CLIENT_ID:
+        if form.get("client_id") not in (CLIENT_ID, CONSOLE_CLIENT_ID):
             return _refuse("invalid_client")
         if form.get("resource", self._provider.audience) != self._provider.audience:
             return _refuse("invalid_target")
@@ -205,10 +219,13 @@ class DemoRoutes:
         grant = self._codes.take(form.get("code", ""))
         if grant is None or grant.redirect_uri != form.get("redirect_uri"):
             return _refuse("invalid_grant")
+        if grant.client != form.get("client_id"):
+            return _refuse("invalid_grant")
         if grant.challenge != challenge_of(form.get("code_verifier", "")):
             return _refuse("invalid_grant")
-        proof = self._provider.id_token(grant.account, nonce=grant.nonce)
-        return self._tokens(grant.account, {"id_token": proof})
+        client = grant.client
+        proof = self._provider.id_token(grant.account, nonce=grant.nonce, client=client)
+        return self._tokens(grant.account, {"id_token": proof}, agent=client)
 
     def _redeem_device(self, code: str) -> Response:
         grant = self._devices.look(code)
@@ -219,8 +236,8 @@ class DemoRoutes:
         self._devices.take(code)
         return self._tokens(grant.account, {})
 
-    def _tokens(self, account: str, extra: dict[str, Json]) -> Response:
-        access = self._provider.token(account, seconds=TOKEN_SECONDS, agent=CLIENT_ID)
+    def _tokens(self, account: str, extra: dict[str, Json], *, agent: str = CLIENT_ID) -> Response:
+        access = self._provider.token(account, seconds=TOKEN_SECONDS, agent=agent)
         answer: dict[str, Json] = {
             "access_token": access,
             "token_type": "Bearer",

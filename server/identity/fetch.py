@@ -72,10 +72,15 @@ async def fetch_json(http: httpx2.AsyncClient, url: str) -> Mapping[str, Json]:
 
 
 async def post_form(
-    http: httpx2.AsyncClient, url: str, form: Mapping[str, str]
+    http: httpx2.AsyncClient,
+    url: str,
+    form: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, Mapping[str, Json]]:
     """POST a form; the status and the JSON object that comes back. Raises `FetchFailed`."""
-    return await _exchange(http, http.build_request("POST", check_url(url), data=dict(form)))
+    request = http.build_request("POST", check_url(url), data=dict(form), headers=headers)
+    return await _exchange(http, request)
 
 
 async def _exchange(

@@ -16,14 +16,18 @@ from server.identity.keys import VerificationKey, read_key_set
 
 _log = logging.getLogger(__name__)
 
-MAX_AGE = 3600.0
-"""Seconds after which fetched keys verify nothing more, whether or not the provider answers.
+FRESH = 120.0
+"""Seconds after which keys are fetched again in the background of the next verification."""
 
-So a key that the provider has removed is refused after this long at the latest.
+RENEW = 300.0
+"""Seconds after which the next verification waits for keys that are fetched again.
+
+So a key that its provider has removed verifies nothing after this long, where the provider
+answers.
 """
 
-FRESH = 600.0
-"""Seconds after which keys are fetched again in the background of the next request."""
+MAX_AGE = 3600.0
+"""Seconds after which fetched keys verify nothing more, where the provider does not answer."""
 
 REFETCH_EVERY = 10.0
 """Seconds between two fetches from one issuer, however many tokens name unknown keys."""
@@ -53,20 +57,26 @@ class KeyCache:
         self._http = http
         self._clock = clock
         self._current: _KeySet | None = None
+        self._generation = 0
         self._attempted: float | None = None
         self._fetching: asyncio.Task[None] | None = None
 
     async def key(self, *, algorithm: str, key_id: str | None) -> VerificationKey:
         """The one key with this id that fits the algorithm; raises `KeyUnavailable`."""
-        found = self._find(algorithm, key_id)
-        if found is None:
+        found, age = self._find(algorithm, key_id), self._age()
+        if found is None or age > RENEW:
             await self._refresh()
             found = self._find(algorithm, key_id)
-        elif self._age() > FRESH:
+        elif age > FRESH:
             self._start_fetch()
         if found is None:
             raise KeyUnavailable("no key of the issuer fits the token's kid and alg")
         return found
+
+    @property
+    def generation(self) -> int:
+        """Another number once the provider has published other keys."""
+        return self._generation
 
     async def aclose(self) -> None:
         """Stop a fetch that is under way."""
@@ -106,6 +116,11 @@ class KeyCache:
         try:
             described = await discover(self._http, self._issuer)
             document = await fetch_json(self._http, endpoint(described, "jwks_uri"))
-            self._current = _KeySet(read_key_set(document), now)
+            self._replace(_KeySet(read_key_set(document), now))
         except (FetchFailed, ValueError) as error:
             _log.warning("keys of issuer %r were not fetched: %s", self._issuer, error)
+
+    def _replace(self, new: _KeySet) -> None:
+        if self._current is None or self._current.keys != new.keys:
+            self._generation += 1
+        self._current = new

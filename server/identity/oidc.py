@@ -18,13 +18,20 @@ from jwt import PyJWS, PyJWTError
 
 from policies.errors import ConfigError, Unauthenticated
 from policies.model import Principal
-from server.identity.claims import ClaimRefused, IssuerSettings, expiry_of, principal_of
+from server.identity.claims import (
+    LEEWAY,
+    ClaimRefused,
+    GroupOverage,
+    IssuerSettings,
+    expiry_of,
+    principal_of,
+)
 from server.identity.fetch import FetchFailed, check_url
 from server.identity.jose import Malformed, Unverified, take_apart
 from server.identity.jwks import KeyCache, KeyUnavailable
 from server.identity.keys import ALGORITHMS
 
-__all__ = ["IssuerSettings", "Verifier"]
+__all__ = ["Identified", "IssuerSettings", "Verifier"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,19 +43,41 @@ REMEMBERED = 4096
 
 REFUSAL = "the token is not valid here: sign in again"
 
+OVERAGE = (
+    "your identity provider left your groups out of the token, because there are too many:"
+    " have it send only the groups that are assigned to this application"
+    " (Entra ID: `groupMembershipClaims: ApplicationGroup`), or app roles with"
+    " `groups_claim: roles` at the gateway; then sign in again"
+)
+"""Said of tokens whose signature holds only: it is no help to anybody else."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A token that was verified: believed until a moment of the clock, and until it expires."""
+class Identified:
+    """Who presented a token, and the moment from which it is refused, in seconds since 1970."""
 
     principal: Principal
+    refused_from: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token that was verified: believed until a moment of the clock, and until it expires.
+
+    Not beyond the keys that it was verified with: other keys, and it is looked at again.
+    """
+
+    identified: Identified
     until: float
     expiry: float
+    keys: KeyCache
+    generation: int
 
     def holds(self, clock: float, now: float) -> bool:
-        return clock < self.until and now < self.expiry
+        current = self.generation == self.keys.generation
+        return current and clock < self.until and now < self.expiry
 
 
 class Verifier:
@@ -75,36 +104,51 @@ class Verifier:
         }
 
     async def verify(self, token: str) -> Principal:
-        """Who presents this token; raises `Unauthenticated`, which says nothing of the cause.
+        """Who presents this token; raises `Unauthenticated`, which says nothing of the cause."""
+        return (await self.identify(token)).principal
 
-        A token that was verified is believed for `REMEMBER` seconds, and never past its expiry:
-        that is how long a key that its issuer took back still counts.
+    async def identify(self, token: str) -> Identified:
+        """Who presents this token, and until when. Raises `Unauthenticated`.
+
+        A token that was verified is believed for `REMEMBER` seconds, never past its expiry, and
+        only while its issuer's keys are those that it was verified with.
         """
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._known.get(digest)
         if known is not None and known.holds(self._clock(), self._now()):
-            return known.principal
+            return known.identified
         try:
-            principal, expiry = await self._verified(token)
+            found = await self._verified(token)
+        except GroupOverage as error:
+            _log.warning("token refused: %s; see groups_claim", error)
+            raise Unauthenticated(OVERAGE) from None
         except (Malformed, KeyUnavailable, PyJWTError, ClaimRefused) as error:
             # Our own words and the library's; neither quotes the token.
             _log.info("token refused: %s: %s", type(error).__name__, error)
             self._known.pop(digest, None)
             raise Unauthenticated(REFUSAL) from None
-        self._remember(digest, _Known(principal, self._clock() + REMEMBER, expiry))
-        return principal
+        self._remember(digest, found)
+        return found.identified
 
-    async def _verified(self, token: str) -> tuple[Principal, float]:
+    async def _verified(self, token: str) -> _Known:
         unverified = take_apart(token)
         settings = self._settings(unverified)
-        await self._check_signature(unverified, settings)
+        keys = self._keys[settings.issuer]
+        await self._check_signature(unverified, keys)
         principal = principal_of(unverified.claims, settings, now=self._now())
-        return principal, expiry_of(unverified.claims)
+        expiry = expiry_of(unverified.claims)
+        identified = Identified(principal, expiry + LEEWAY)
+        return _Known(identified, self._clock() + REMEMBER, expiry, keys, keys.generation)
 
     def _remember(self, digest: bytes, known: _Known) -> None:
         self._known[digest] = known
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+    @property
+    def remembered(self) -> int:
+        """How many tokens are believed without looking at them; at most `REMEMBERED`."""
+        return len(self._known)
 
     async def aclose(self) -> None:
         """Stop what is under way in the background."""
@@ -119,9 +163,9 @@ class Verifier:
             raise Malformed("alg is not allowed for this issuer")
         return settings
 
-    async def _check_signature(self, unverified: Unverified, settings: IssuerSettings) -> None:
+    async def _check_signature(self, unverified: Unverified, keys: KeyCache) -> None:
         algorithm = unverified.algorithm
-        key = await self._keys[settings.issuer].key(algorithm=algorithm, key_id=unverified.key_id)
+        key = await keys.key(algorithm=algorithm, key_id=unverified.key_id)
         self._jws.decode_complete(unverified.token, key.public, algorithms=[algorithm])
 
 
@@ -142,6 +186,11 @@ def _check_issuer(settings: IssuerSettings) -> None:
     if foreign or not settings.algorithms:
         raise ConfigError(
             f"{where}: algorithms {foreign} are not allowed; use some of {sorted(ALGORITHMS)}"
+        )
+    if settings.audience == settings.client_id:
+        raise ConfigError(
+            f"{where}: audience is the client's own id, and so is that of every ID token; "
+            "write the gateway's public URL and /mcp"
         )
     if not settings.audience:
         raise ConfigError(f"{where}: audience is empty; write the gateway's public URL and /mcp")

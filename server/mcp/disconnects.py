@@ -43,16 +43,23 @@ class Disconnects:
             await self.app(scope, receive, send)
             return
         departure = Departure()
+        answered = False
 
         async def watched() -> Message:
             message = await receive()
-            if message["type"] == "http.disconnect":
+            if message["type"] == "http.disconnect" and not answered:
                 departure.scope.cancel()
             return message
 
+        async def answering(message: Message) -> None:
+            nonlocal answered
+            await send(message)
+            # The server calls the end of every answer a disconnect: nothing is left to cancel.
+            answered = message["type"] == "http.response.body" and not message.get("more_body")
+
         token = _departure.set(departure)
         try:
-            await self.app(scope, watched, send)
+            await self.app(scope, watched, answering)
         except ClientDisconnect:
             pass  # it left before its request was whole: nothing was asked, nobody is to be told
         finally:

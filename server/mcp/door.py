@@ -12,32 +12,51 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import mcp.types as t
 from mcp.server import CacheHint
+from mcp.server.auth.handlers.metadata import ProtectedResourceMetadataHandler
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
-from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from mcp.server.auth.routes import build_resource_metadata_url
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
-from mcp.server.streamable_http_manager import (
-    StreamableHTTPASGIApp,
-    StreamableHTTPSessionManager,
-)
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+from mcp.shared.auth import ProtectedResourceMetadata
 from pydantic import AnyHttpUrl, ConfigDict, TypeAdapter
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Route
 
-from server.mcp.calls import Calls, Gateway, Performed, Timing
+from server.mcp.boundary import Allowed, Boundary, Note
+from server.mcp.calls import Calls, Gateway, Performed
 from server.mcp.disconnects import Disconnects
-from server.mcp.identity import Caller, TokenVerifier, Verifier, http_caller, stdio_caller
+from server.mcp.identity import (
+    Caller,
+    Strangers,
+    TokenVerifier,
+    Verifier,
+    http_caller,
+    stdio_caller,
+)
+from server.mcp.in_flight import InFlight
+from server.mcp.messages import Messages
+from server.mcp.sessions import SessionLimits, Sessions
+from server.mcp.task_methods import TaskMethods
+from server.mcp.tasks import Tasks
+from server.mcp.waiting import Timing
 from tools.cursor import Cursors
+from tools.registry import TOOLS
+from tools.tool import Tool
 
 __all__ = [
     "Gateway",
+    "InFlight",
     "McpSettings",
     "Performed",
+    "SessionLimits",
+    "Tasks",
     "Timing",
     "Verifier",
     "build",
@@ -72,6 +91,7 @@ class McpSettings:
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     timing: Timing = field(default_factory=Timing)
+    sessions: SessionLimits = field(default_factory=SessionLimits)
     version: str = ""
 
     @property
@@ -80,9 +100,28 @@ class McpSettings:
         return self.public_url.rstrip("/") + "/mcp"
 
 
-def build(gateway: Gateway, settings: McpSettings, caller: Caller = http_caller) -> Server[Any]:
-    """The MCP server over a gateway. `caller` says who makes a call."""
-    calls = Calls(gateway, caller, Cursors(settings.keys), settings.timing)
+def build(
+    gateway: Gateway,
+    settings: McpSettings,
+    tasks: Tasks,
+    *,
+    in_flight: InFlight | None = None,
+    caller: Caller = http_caller,
+    tools: Sequence[Tool] = TOOLS,
+) -> Server[Any]:
+    """The MCP server over a gateway. `caller` says who makes a call.
+
+    `tasks` must be running while it serves; `in_flight` ends its calls when the process stops.
+    """
+    calls = Calls(
+        gateway,
+        caller,
+        Cursors(settings.keys),
+        settings.timing,
+        tasks,
+        in_flight or InFlight(),
+        tools,
+    )
     server: Server[Any] = Server(
         NAME,
         title="Ostiary",
@@ -92,10 +131,13 @@ def build(gateway: Gateway, settings: McpSettings, caller: Caller = http_caller)
         # No tool takes Mcp-Param headers; a look-up here would tell hidden tools from unknown ones.
         get_tool_input_schema=lambda _name: None,
         on_list_tools=calls.list_tools,
-        on_call_tool=calls.call_tool,
     )
+    # Not as `on_call_tool`, whose type knows no tasks.
+    server.add_request_handler("tools/call", t.CallToolRequestParams, calls.call_tool)
     security = RequestStateSecurity(keys=list(settings.keys), ttl=STATE_SECONDS)
-    server.middleware.append(RequestStateBoundary(security, default_audience=NAME))
+    # Alone: the SDK's spans cost every call, and nothing here exports them.
+    server.middleware = [RequestStateBoundary(security, default_audience=NAME)]
+    TaskMethods(tasks, caller).register(server)
     return server
 
 
@@ -103,23 +145,21 @@ def http_app(
     server: Server[Any],
     verifier: Verifier,
     settings: McpSettings,
+    note: Note,
     *,
     routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The door as an ASGI application at /mcp, with RFC 9728 metadata.
 
-    `routes` are served beside it and are not authenticated by it. The application's lifespan
-    must run.
+    `routes` are served beside it, behind the same boundary, and are not authenticated by it.
+    What is turned away before it has a name goes to `note`. The application's lifespan must run.
     """
-    sessions = StreamableHTTPSessionManager(app=server, security_settings=_security(settings))
+    sessions = Sessions(server, settings.sessions)
     resource = _URL.validate_python(settings.resource)
     door = RequireAuthMiddleware(
-        Disconnects(StreamableHTTPASGIApp(sessions)), [], build_resource_metadata_url(resource)
-    )
-    metadata = create_protected_resource_routes(
-        resource,
-        [_URL.validate_python(issuer) for issuer in settings.issuers],
-        resource_name="Ostiary",
+        Messages(Disconnects(StreamableHTTPASGIApp(sessions))),
+        [],
+        build_resource_metadata_url(resource),
     )
 
     @asynccontextmanager
@@ -128,27 +168,43 @@ def http_app(
             yield
 
     identified = AuthenticationMiddleware(
-        AuthContextMiddleware(door), backend=BearerAuthBackend(TokenVerifier(verifier))
+        AuthContextMiddleware(Strangers(door, note)),
+        backend=BearerAuthBackend(TokenVerifier(verifier)),
     )
     app = Starlette(
-        routes=[Route("/mcp", endpoint=identified), *metadata, *routes], lifespan=lifespan
+        routes=[Route("/mcp", endpoint=identified), _metadata(settings), *routes],
+        middleware=[_boundary(settings, note)],
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # it would send callers to whatever Host they named
     return app
 
 
-def _security(settings: McpSettings) -> TransportSecuritySettings:
+def _metadata(settings: McpSettings) -> Route:
+    """Where tokens come from (RFC 9728); without the SDK's leave for every other origin."""
+    resource = _URL.validate_python(settings.resource)
+    document = ProtectedResourceMetadata(
+        resource=resource,
+        authorization_servers=[_URL.validate_python(issuer) for issuer in settings.issuers],
+        resource_name="Ostiary",
+    )
+    path = urlsplit(str(build_resource_metadata_url(resource))).path
+    return Route(path, ProtectedResourceMetadataHandler(document).handle, methods=["GET"])
+
+
+def _boundary(settings: McpSettings, note: Note) -> Middleware:
     """The allow-lists against DNS rebinding; never off, whatever address is listened on."""
     public = urlsplit(settings.public_url)
-    hosts = [public.netloc, *settings.allowed_hosts]
-    origins = [f"{public.scheme}://{public.netloc}", *settings.allowed_origins]
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
+    return Middleware(
+        Boundary,
+        hosts=Allowed.of([public.netloc, *settings.allowed_hosts]),
+        origins=Allowed.of([f"{public.scheme}://{public.netloc}", *settings.allowed_origins]),
+        note=note,
     )
 
 
 async def serve_stdio(
-    gateway: Gateway, verifier: Verifier, settings: McpSettings, *, token: str
+    gateway: Gateway, verifier: Verifier, settings: McpSettings, tasks: Tasks, *, token: str
 ) -> None:
     """Serve one client on standard input and output as the token's principal.
 
@@ -156,7 +212,8 @@ async def serve_stdio(
     """
     caller = stdio_caller(verifier, token)
     await caller()
-    server = build(gateway, settings, caller)
+    server = build(gateway, settings, tasks, caller=caller)
     async with AsyncExitStack() as lifetime:
+        await lifetime.enter_async_context(tasks.running())
         read, write = await lifetime.enter_async_context(stdio_server())
         await server.run(read, write, server.create_initialization_options())

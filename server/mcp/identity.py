@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from policies.errors import BackendUnavailable, Unauthenticated
 from policies.model import Principal
+from server.mcp.boundary import Note, turned_away
 
 Caller = Callable[[], Awaitable[Principal]]
 """Who makes the current call. Raises `Unauthenticated`."""
@@ -50,6 +53,24 @@ class TokenVerifier:
             subject=principal.id,
             principal=principal,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """ASGI middleware: records calls that carry no token. One that fails, its verifier records."""
+
+    app: ASGIApp
+    note: Note
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not isinstance(scope.get("user"), AuthenticatedUser) and not _bears(scope):
+            self.note(*turned_away("no_token"))
+        await self.app(scope, receive, send)
+
+
+def _bears(scope: Scope) -> bool:
+    credentials = [value for name, value in scope["headers"] if name == b"authorization"]
+    return any(value[:7].lower() == b"bearer " for value in credentials)
 
 
 async def http_caller() -> Principal:

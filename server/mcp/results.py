@@ -110,3 +110,9 @@ CANCELLED: Final = _problem(
     "The caller has gone; the call was cancelled.",
     "Look at the target's state before you repeat a call that writes.",
 )
+
+STOPPING: Final = _problem(
+    "GATEWAY_STOPPING",
+    "The gateway is stopping, and has cancelled the call; how far it came is in its recording.",
+    "Look at the target's state before you repeat a call that writes.",
+)

@@ -1,7 +1,8 @@
 """`make bench`: a governed one-row SELECT beside the SDK's bare tool, both in one run.
 
-Prints latency, throughput, the gateway's processor time a call and its memory. Ratios are what to
-compare; absolute figures are this machine's.
+Each server has a core of its own; the client, PostgreSQL and the store share the other one. Prints
+latency, throughput, the server's processor time a call and its memory. Ratios are what to compare;
+absolute figures are this machine's.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx2
+import uvloop
 
 from server import embedded
+from tests.bench.client import Request, latencies, throughput
 from tests.e2e.test_endings import call_body
 from tests.e2e.world import World, build, free_port, tear_down
 from tests.fixtures.postgres import PostgresServer
@@ -28,120 +31,155 @@ SQL: Final = "SELECT id, status FROM orders WHERE id = 7"
 ROUNDS: Final = 5
 CALLS: Final = 200
 CLIENTS: Final = 16
+WARM_UP: Final = 50
+READY_WITHIN: Final = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One server under the same load."""
+class Server:
+    """One measured process, and what it was measured at."""
 
     name: str
-    url: str
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]
     pid: int
-
-    async def call(self, http: httpx2.AsyncClient) -> None:
-        response = await http.post(self.url, json=self.body, headers=self.headers)
-        assert response.status_code == 200, response.text
-        assert '"isError":false' in response.text, response.text
-
-    async def latency(self) -> list[float]:
-        """Milliseconds of each of `CALLS` calls, one after another."""
-        taken = []
-        async with httpx2.AsyncClient(timeout=30) as http:
-            for _ in range(CALLS):
-                begun = time.perf_counter()
-                await self.call(http)
-                taken.append((time.perf_counter() - begun) * 1000)
-        return taken
-
-    async def throughput(self) -> float:
-        """Calls a second with `CLIENTS` clients."""
-        begun = time.perf_counter()
-        await asyncio.gather(*(self._client() for _ in range(CLIENTS)))
-        return CLIENTS * (CALLS // 4) / (time.perf_counter() - begun)
-
-    async def _client(self) -> None:
-        async with httpx2.AsyncClient(timeout=60) as http:
-            for _ in range(CALLS // 4):
-                await self.call(http)
+    request: Request
+    milliseconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
 
     def processor_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of all its threads, as the scheduler counted them."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def memory(self) -> float:
         """Resident megabytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    def percentile(self, part: float) -> float:
+        ordered = sorted(self.milliseconds)
+        return ordered[int(len(ordered) * part)]
 
-async def measure(sides: list[Side]) -> None:
-    """Alternate between the sides, so that a disturbance meets both."""
-    idle = {side.name: side.memory() for side in sides}
-    latencies: dict[str, list[float]] = {side.name: [] for side in sides}
-    throughputs: dict[str, list[float]] = {side.name: [] for side in sides}
-    spent = {side.name: -side.processor_seconds() for side in sides}
+    async def round(self) -> None:
+        self.milliseconds.extend(await latencies(self.request, CALLS))
+        rate = await throughput(self.request, clients=CLIENTS, calls=CALLS // 4)
+        self.rates.append(rate)
+
+
+async def measure(servers: list[Server]) -> None:
+    """Alternate between the servers, so that a disturbance meets both."""
+    for server in servers:
+        await latencies(server.request, WARM_UP)
+    idle = {server.name: server.memory() for server in servers}
+    spent = {server.name: -server.processor_seconds() for server in servers}
     for _ in range(ROUNDS):
-        for side in sides:
-            latencies[side.name] += await side.latency()
-            throughputs[side.name].append(await side.throughput())
+        for server in servers:
+            await server.round()
     calls = ROUNDS * (CALLS + CLIENTS * (CALLS // 4))
-    print(f"{'side':10} {'p50 ms':>8} {'p95 ms':>8} {'calls/s':>8} {'cpu ms':>8} {'MB idle':>8}")
-    for side in sides:
-        ordered = sorted(latencies[side.name])
-        best = sorted(throughputs[side.name])[ROUNDS // 2]
-        cpu = (spent[side.name] + side.processor_seconds()) * 1000 / calls
-        p50, p95 = ordered[len(ordered) // 2], ordered[len(ordered) * 95 // 100]
-        print(f"{side.name:10} {p50:8.2f} {p95:8.2f} {best:8.0f} {cpu:8.2f} {idle[side.name]:8.0f}")
-    medians = [sorted(latencies[side.name])[len(latencies[side.name]) // 2] for side in sides]
-    print(f"the gateway adds {medians[0] - medians[1]:.2f} ms at p50")
+    print(f"{'server':10} {'p50 ms':>8} {'p95 ms':>8} {'calls/s':>8} {'cpu ms':>8} {'MB idle':>8}")
+    for server in servers:
+        cpu = (spent[server.name] + server.processor_seconds()) * 1000 / calls
+        rate = sorted(server.rates)[ROUNDS // 2]
+        p50, p95 = server.percentile(0.5), server.percentile(0.95)
+        memory = idle[server.name]
+        print(f"{server.name:10} {p50:8.2f} {p95:8.2f} {rate:8.0f} {cpu:8.2f} {memory:8.0f}")
+    added = servers[0].percentile(0.5) - servers[1].percentile(0.5)
+    print(f"the gateway adds {added:.2f} ms at p50")
 
 
-def governed(world: World) -> Side:
+def governed(world: World) -> Server:
     body, headers = call_body("modern", SQL)
     headers["Authorization"] = f"Bearer {world.token('rita')}"
     assert world.process is not None
-    return Side("governed", f"{world.url}/mcp", headers, body, world.process.pid)
+    return Server("governed", world.process.pid, Request.post(f"{world.url}/mcp", body, headers))
 
 
-def bare(world: World, port: int) -> tuple[Side, subprocess.Popen[bytes]]:
+@contextmanager
+def bare(world: World, port: int, core: set[int]) -> Iterator[Server]:
     body, headers = call_body("modern", SQL)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.bare", str(port)],
-        env={**os.environ, "BARE_DSN": world.direct_dsn},
-    )
-    url = f"http://127.0.0.1:{port}/mcp"
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            httpx2.post(url, json=body, headers=headers, timeout=5)
-            break
-        except httpx2.TransportError:
-            time.sleep(0.05)
-    return Side("bare", url, headers, body, process.pid), process
+    request = Request.post(f"http://127.0.0.1:{port}/mcp", body, headers)
+    with on(core):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.bare", str(port)],
+            env={**os.environ, "BARE_DSN": world.direct_dsn},
+        )
+    try:
+        asyncio.run(_serving(request))
+        yield Server("bare", process.pid, request)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def _serving(request: Request) -> None:
+    async with asyncio.timeout(READY_WITHIN):
+        while True:
+            try:
+                await latencies(request, 1)
+            except ConnectionError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """One core for the measured servers, and the others for all else. The same where there is one.
+
+    Processes keep the cores of whoever starts them.
+    """
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
+
+
+@contextmanager
+def on(chosen: set[int]) -> Iterator[None]:
+    """What is started here runs on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def postgres(directory: Path) -> Iterator[PostgresServer]:
+    server = asyncio.run(embedded.start(directory))
+    try:
+        sockets = str(server.socket_directory)
+        yield PostgresServer(sockets, server.port, server.superuser, server.password)
+    finally:
+        asyncio.run(server.stop())
+
+
+@contextmanager
+def world_of(directory: Path, server: PostgresServer, core: set[int]) -> Iterator[World]:
+    directory.mkdir()
+    much = {"calls_per_minute": 10_000_000, "statements_per_minute": 10_000_000}
+    limits = {"per_principal": much, "per_agent": much}
+    world = build(directory, server, "bench", limits=limits)
+    try:
+        world.start()
+        world.stop()
+        with on(core):
+            begun = time.perf_counter()
+            world.start()
+        print(f"ready to serve {time.perf_counter() - begun:.2f} s after a warm start")
+        yield world
+    finally:
+        tear_down(world)
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="ostiary-bench-", dir="/tmp") as directory:
-        server = asyncio.run(embedded.start(Path(directory) / "postgres"))
-        sockets = str(server.socket_directory)
-        postgres = PostgresServer(sockets, server.port, server.superuser, server.password)
-        (Path(directory) / "world").mkdir()
-        world = build(Path(directory) / "world", postgres, "bench")
-        try:
-            begun = time.perf_counter()
-            world.start()
-            print(f"ready to serve after {time.perf_counter() - begun:.2f} s")
-            other, process = bare(world, free_port())
-            try:
-                asyncio.run(measure([governed(world), other]))
-            finally:
-                process.terminate()
-                process.wait()
-        finally:
-            tear_down(world)
-            asyncio.run(server.stop())
+    core, rest = cores()
+    print(f"servers on core {core}, one after another; client and PostgreSQL on {rest}")
+    with (
+        on(rest),
+        tempfile.TemporaryDirectory(prefix="ostiary-bench-", dir="/tmp") as directory,
+        postgres(Path(directory) / "postgres") as server,
+        world_of(Path(directory) / "world", server, core) as world,
+        bare(world, free_port(), core) as other,
+    ):
+        uvloop.run(measure([governed(world), other]))
     return 0
 
 

@@ -89,12 +89,12 @@ class Inspector:
         """One command of `mcpdo`, which keeps connections and answers forms."""
         return self.run(MCPDO, "--format", "json", "--connection", connection, *arguments)
 
-    def connect(self, world: World, era: str) -> str:
-        """Open a connection that shows forms; its name."""
+    def connect(self, world: World, era: str, *, elicit: str = "form") -> str:
+        """Open a connection that shows forms, pages or both; its name."""
         name = f"c{secrets.token_hex(4)}"
         where = ["--transport", "http", "--server-url", f"{world.url}/mcp"]
         token = ["--header", f"Authorization: Bearer {world.token('rita')}"]
-        opened = self.do(name, "connect", "--era", era, "--elicit", "form", *where, *token)
+        opened = self.do(name, "connect", "--era", era, "--elicit", elicit, *where, *token)
         assert opened.code == 0, opened.stderr
         return name
 

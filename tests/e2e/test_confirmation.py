@@ -35,10 +35,12 @@ class Form:
 
     def __init__(self, action: Any, **content: str) -> None:
         self.shown: list[str] = []
+        self.asked: list[Any] = []
         self._answer = t.ElicitResult(action=action, content=dict(content) or None)
 
     async def __call__(self, _context: object, params: Any) -> t.ElicitResult:
         self.shown.append(params.message)
+        self.asked.append(params)
         return self._answer
 
 
@@ -103,7 +105,38 @@ async def test_no_form_is_shown_for_what_a_dba_must_approve(world: World, mode: 
         said = refusal(await run_sql(client, insert(number)))
         assert await direct.fetchval("SELECT count(*) FROM orders WHERE id = $1", number) == 0
     assert said["status"] == "pending_approval"
-    assert form.shown == []
+    assert [params.mode for params in form.asked] == ["url"]  # to be told is all the requester is
+
+
+@MODES
+async def test_a_page_that_was_opened_has_approved_nothing(world: World, mode: str) -> None:
+    """The client says "accept" to the page of what a DBA must approve, in either era."""
+    number = 9004 if mode == "auto" else 9005
+    form = Form("accept", decision="approve", comment="ok")
+    async with (
+        world.direct() as direct,
+        world.mcp("rita", mode=mode, elicitation_callback=form) as client,
+        world.journal() as journal,
+    ):
+        said = refusal(await run_sql(client, insert(number)))
+        assert await direct.fetchval("SELECT count(*) FROM orders WHERE id = $1", number) == 0
+        ticket = said["approval_id"]
+        assert form.asked[0].url == f"{world.url}/approvals/{ticket}"
+        decided = "SELECT count(*) FROM ticket_decisions WHERE ticket = $1"
+        assert await journal.fetchval(decided, ticket) == 0
+        assert world.cli("victor", "approvals", "approve", ticket).returncode == 0
+        done = await run_sql(client, insert(number))
+        assert not done.is_error, words(done)
+
+
+@MODES
+async def test_a_page_that_was_declined_has_denied_nothing(world: World, mode: str) -> None:
+    number = 9006 if mode == "auto" else 9007
+    form = Form("decline")
+    async with world.mcp("rita", mode=mode, elicitation_callback=form) as client:
+        said = refusal(await run_sql(client, insert(number)))
+    assert said["status"] == "pending_approval"
+    assert f"{world.url}/approvals/{said['approval_id']}" in json.dumps(said)
 
 
 def insert(number: int) -> str:

@@ -168,7 +168,10 @@ async def test_a_waiting_call_goes_on_when_the_reviewer_approves_by_elicitation(
     sql = "UPDATE orders SET status = 'held' WHERE id = 9 RETURNING id, status"
     async with world.mcp("rita") as client:
         call = asyncio.create_task(run_sql(client, sql))
-        async with world.mcp("victor", elicitation_callback=approve) as reviewer:
+        client_of_reviewers = world.mcp(
+            "victor", agent="demo-reviewer", elicitation_callback=approve
+        )
+        async with client_of_reviewers as reviewer:
             async with asyncio.timeout(15):
                 while not call.done():
                     await reviewer.call_tool("review_approvals", {})

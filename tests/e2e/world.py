@@ -37,6 +37,12 @@ from tests.fixtures.postgres import PostgresServer, execute
 
 READY_WITHIN: Final = 30.0
 BACKEND_PASSWORD: Final = "canary-backend-password-7f3a"
+UNLIMITED: Final = {
+    who: {"calls_per_minute": 10**7, "statements_per_minute": 10**8, "concurrent": 1000}
+    for who in ("per_principal", "per_agent")
+}
+"""Tests of load are not about limits."""
+
 SCHEMA: Final = (Path(__file__).parent / "shop.sql").read_text()
 
 
@@ -133,11 +139,13 @@ class World:
                         "audience": f"{self.url}/mcp",
                         "algorithms": ["ES256"],
                         "client_id": "ostiary-cli",
+                        "console": {"client_id": "ostiary-console"},
                     }
                 ]
             },
             "policies": "starter",
             "approvals": {"expire_after": "15m", "hold": "1s"},
+            "limits": UNLIMITED,
             "targets": {
                 "shop": {
                     "kind": "postgres",
@@ -206,9 +214,9 @@ class World:
 
     @asynccontextmanager
     async def mcp(
-        self, account: str, *, mode: str = "auto", **client: Any
+        self, account: str, *, mode: str = "auto", agent: str = "test-agent", **client: Any
     ) -> AsyncIterator[Client]:
-        headers = {"Authorization": f"Bearer {self.token(account)}"}
+        headers = {"Authorization": f"Bearer {self.token(account, agent=agent)}"}
         timeout = httpx2.Timeout(30, read=120)
         async with httpx2.AsyncClient(headers=headers, timeout=timeout, verify=self.trust) as http:
             transport = streamable_http_client(f"{self.url}/mcp", http_client=http)

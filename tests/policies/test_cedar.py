@@ -9,12 +9,14 @@ import pytest
 
 from policies.cedar import CedarDecisionPoint, load
 from policies.model import (
+    DecideApproval,
     Effect,
     LimitRows,
     LimitTime,
     MaskLabels,
     Obligation,
     Principal,
+    Requested,
     RequireApproval,
     SqlStatement,
 )
@@ -50,6 +52,10 @@ def staff(point: CedarDecisionPoint) -> Asker:
         (
             '@approve("self, dba")',
             RequireApproval("gate", frozenset({"dba"}), "Why.", self_confirmation=True),
+        ),
+        (
+            '@approve("dba") @approvals("2")',
+            RequireApproval("gate", frozenset({"dba"}), "Why.", people=2),
         ),
         ('@mask("pii, secret")', MaskLabels(frozenset({"pii", "secret"}), "gate")),
         ('@row_limit("10")', LimitRows(10, "gate")),
@@ -138,6 +144,33 @@ def test_policies_see_the_request_and_the_facts(policies: Write, condition: str)
     refusal = asker.run("SELECT lower(ssn) FROM users").refusal
     assert refusal is not None
     assert refusal.policy == "seen"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'resource in Environment::"production"',
+        'resource in Target::"shop" && resource.target == Target::"shop"',
+        'resource.requester == User::"corp:rita" && resource.requester in Group::"juniors"',
+        'resource.requester.name == "rita" && resource.requester has email',
+        'resource.agent == Agent::"claude-code" && context.request.agent == Agent::"claude"',
+        'context.approval.verbs == ["delete", "update"] && context.approval.destroys',
+        "!context.approval.self && context.approval.approved && context.approves",
+    ],
+)  # fmt: skip
+def test_policies_see_whose_ticket_is_decided_and_what_it_is_for(
+    policies: Write, condition: str
+) -> None:
+    point = policies(
+        '@id("seen") forbid (principal, action == Action::"approval.decide", resource)'
+        f"when {{ {condition} }};"
+    )
+    rita = person("juniors", name="rita", agent="claude-code")
+    verbs = frozenset({"update", "delete"})
+    requested = Requested(rita, verbs, destroys=True, own=False, approved=True)
+    refusal = staff(point).ask(DecideApproval("ap_1", approve=True, requested=requested)).refusal
+    assert refusal is not None
+    assert (refusal.policy, refusal.subject) == ("seen", "approval.decide of ap_1")
 
 
 def test_an_error_in_a_policy_is_a_deny(policies: Write) -> None:

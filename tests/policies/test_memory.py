@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +13,17 @@ from policies.cedar import load
 from policies.memory import RememberingDecisionPoint
 from policies.model import (
     AccessRequest,
+    Action,
     Channel,
     Connect,
     DecideApproval,
     Decision,
     Effect,
     Principal,
+    Requested,
+    RevokeApproval,
     Target,
+    WithdrawApproval,
 )
 
 RITA = Principal("corp:rita", "rita", "agent", frozenset({"developers"}))
@@ -50,6 +55,9 @@ class Counting:
 
     def location(self, policy: str) -> str:
         return self.point.location(policy)
+
+    def sentence(self, policy: str) -> str:
+        return self.point.sentence(policy)
 
     def decide(self, request: AccessRequest) -> Decision:
         self.asked += 1
@@ -112,10 +120,41 @@ def test_a_policy_that_reads_what_is_new_each_time_is_asked_each_time(
     assert counting.asked == 2
 
 
-def test_deciding_on_approvals_never_comes_from_memory(tmp_path: Path) -> None:
+REQUESTED = Requested(RITA, frozenset({"update"}), destroys=False, own=False)
+ACTS = [
+    DecideApproval("ap_1", approve=True, requested=REQUESTED),
+    WithdrawApproval("ap_1", REQUESTED),
+    RevokeApproval("ap_1", REQUESTED),
+]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_deciding_on_approvals_never_comes_from_memory(tmp_path: Path, act: Action) -> None:
     counting = Counting(tmp_path, PLAIN)
     remembering = RememberingDecisionPoint(counting)
-    approving = replace(REQUEST, action=DecideApproval("ap_1", approve=True))
-    remembering.decide(approving)
-    remembering.decide(approving)
+    remembering.decide(replace(REQUEST, action=act))
+    remembering.decide(replace(REQUEST, action=act))
     assert counting.asked == 2
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_whether_one_might_decide_is_remembered_by_all_that_policies_read_of_a_ticket(
+    tmp_path: Path, act: Any
+) -> None:
+    counting = Counting(tmp_path, PLAIN)
+    remembering = RememberingDecisionPoint(counting)
+    might = replace(act, ticket="")
+    others = [
+        replace(might, requested=changed)
+        for changed in (
+            replace(REQUESTED, destroys=True),
+            replace(REQUESTED, own=True),
+            replace(REQUESTED, approved=True),
+            replace(REQUESTED, verbs=frozenset()),
+            replace(REQUESTED, requester=replace(RITA, groups=frozenset())),
+            replace(REQUESTED, requester=replace(RITA, agent="another")),
+        )
+    ]
+    for action in (might, *others, might, *others):
+        remembering.decide(replace(REQUEST, action=action))
+    assert counting.asked == 1 + len(others)

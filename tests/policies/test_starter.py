@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from policies.cedar import CedarDecisionPoint, load
 from policies.errors import ConfigError, Refusal
 from policies.model import (
+    Action,
     Channel,
     Connect,
     DecideApproval,
@@ -17,8 +19,11 @@ from policies.model import (
     ExplainPolicy,
     ReadCatalog,
     ReadRecording,
+    Requested,
     RequireApproval,
+    RevokeApproval,
     SqlStatement,
+    WithdrawApproval,
 )
 from tests.policies.requests import LABORATORY, Asker, person
 
@@ -117,14 +122,59 @@ def test_without_a_group_nothing_is_permitted() -> None:
     assert refusal(nobody.run("SELECT 1")).code == "NOT_PERMITTED"
 
 
-def test_a_dba_decides_approvals_in_a_form_or_over_the_api_but_not_by_a_tool_call() -> None:
-    action = DecideApproval("ticket", approve=True)
-    for channel in (Channel.API, Channel.ELICITATION):
-        dba = Asker(starter(), person("dba"), channel=channel)
-        assert dba.ask(action).effect is Effect.PERMIT
-    assert refusal(Asker(starter(), person("dba")).ask(action)).code == "NOT_PERMITTED"
-    developer_on_api = Asker(starter(), person("developers"), channel=Channel.API)
-    assert refusal(developer_on_api.ask(action)).code == "NOT_PERMITTED"
+def requested(*, own: bool = False, destroys: bool = False, approved: bool = False) -> Requested:
+    return Requested(person("developers"), frozenset({"update"}), destroys, own, approved)
+
+
+def decide(**about: bool) -> DecideApproval:
+    return DecideApproval("ticket", approve=True, requested=requested(**about))
+
+
+def permits(action: Action, *groups: str, channel: Channel, agent: str = "claude") -> bool:
+    asker = Asker(starter(), person(*groups, name="victor", agent=agent), channel=channel)
+    return asker.ask(action).effect is Effect.PERMIT
+
+
+@pytest.mark.parametrize(
+    ("channel", "may"), [(Channel.API, True), (Channel.WEB, True), (Channel.MCP, False)]
+)
+def test_a_dba_decides_on_the_page_and_over_the_api_but_not_by_a_tool_call(
+    channel: Channel, may: bool
+) -> None:
+    assert permits(decide(), "dba", channel=channel) is may
+    assert not permits(decide(), "developers", channel=channel)
+
+
+def test_a_form_decides_only_in_a_listed_client_of_reviewers() -> None:
+    form = Channel.ELICITATION
+    assert permits(decide(), "dba", channel=form, agent="demo-reviewer")
+    assert not permits(decide(), "dba", channel=form, agent="claude")
+    assert not permits(decide(), "developers", channel=form, agent="demo-reviewer")
+
+
+def test_no_form_approves_what_destroys_and_any_denies_it() -> None:
+    form, action = Channel.ELICITATION, decide(destroys=True)
+    dba = Asker(starter(), person("dba", agent="demo-reviewer"), channel=form)
+    assert refusal(dba.ask(action)).policy == "no-form-approves-what-destroys"
+    assert dba.ask(replace(action, approve=False)).effect is Effect.PERMIT
+    assert permits(action, "dba", channel=Channel.WEB)
+
+
+def test_requesters_confirm_and_withdraw_their_own_and_nobody_elses() -> None:
+    for channel in (Channel.ELICITATION, Channel.API, Channel.WEB):
+        assert permits(decide(own=True), channel=channel)
+    assert not permits(decide(own=True), channel=Channel.MCP)
+    assert not permits(decide(own=True, destroys=True), channel=Channel.ELICITATION)
+    assert permits(WithdrawApproval("ticket", requested(own=True)), channel=Channel.API)
+    assert not permits(WithdrawApproval("ticket", requested()), "dba", channel=Channel.API)
+
+
+def test_a_dba_revokes_and_so_does_who_approved_but_not_by_a_tool_call() -> None:
+    revoke = RevokeApproval("ticket", requested())
+    assert permits(revoke, "dba", channel=Channel.API)
+    assert not permits(revoke, "dba", channel=Channel.MCP)
+    assert not permits(revoke, "developers", channel=Channel.API)
+    assert permits(RevokeApproval("ticket", requested(approved=True)), channel=Channel.WEB)
 
 
 @pytest.mark.parametrize("session", [None, "a-session"])

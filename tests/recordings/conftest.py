@@ -19,6 +19,9 @@ from tests.fixtures.postgres import FAST, PostgresDatabase, PostgresServer
 
 KEY = DigestKey("digest-1", b"a digest key of thirty-two bytes")
 
+STALL_WITHIN = 0.0
+"""Seconds: most tests want to be refused at once."""
+
 OpenJournal = Callable[[str], Awaitable[Journal]]
 
 
@@ -97,7 +100,9 @@ async def open_journal(store: Store) -> AsyncIterator[OpenJournal]:
     async with AsyncExitStack() as lifetime:
 
         async def make(gateway: str) -> Journal:
-            journal = await Journal.open(store, gateway=gateway, digest_key=KEY)
+            journal = await Journal.open(
+                store, gateway=gateway, digest_key=KEY, stall_within=STALL_WITHIN
+            )
             lifetime.push_async_callback(journal.close)
             return journal
 

@@ -8,8 +8,9 @@ import pytest
 
 from recordings.chain import Json
 from recordings.journal import Journal, Record
+from recordings.retention import delete_bodies
 from recordings.sessions import SessionFilter, list_sessions, read_session
-from recordings.store import Store, delete_bodies
+from recordings.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +106,7 @@ async def test_no_body_a_deleted_body_and_a_missing_one_are_told_apart(
     for n in range(3):
         await journal.commit(Record("s-1", "intent", {}, b"x" * n))
     third = await store.pool.fetchval("SELECT max(at) FROM records")
-    await delete_bodies(store, before=third)
+    await delete_bodies(journal, before=third)
     await store.pool.execute("DELETE FROM bodies WHERE deleted_at IS NULL")
     found = [(r.body, r.body_deleted) async for r in read_session(store, "s-1")]
     assert found == [(b"", False), (None, True), (None, False)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from policies.errors import BackendUnavailable, ConfigError
-from recordings.store import Store, migrations
+from recordings.schema import migrations
+from recordings.store import Store
 from tests.fixtures.postgres import PostgresDatabase
 
 pytestmark = pytest.mark.anyio
@@ -57,3 +59,22 @@ async def test_a_store_out_of_reach_is_unavailable_and_names_no_secret(
 
 async def test_a_store_s_representation_holds_no_password(store: Store) -> None:
     assert store.dsn not in repr(store)
+
+
+async def test_a_store_that_is_opened_to_read_can_t_be_written(store: Store) -> None:
+    reading = await Store.open_to_read(store.dsn)
+    assert await reading.pool.fetchval("SELECT count(*) FROM records") == 0
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await reading.pool.execute("DELETE FROM records")
+    await reading.close()
+
+
+async def test_a_store_of_another_version_is_not_read(store: Store) -> None:
+    await store.pool.execute("DELETE FROM schema_migrations WHERE number > 1")
+    with pytest.raises(ConfigError, match="version 1"):
+        await Store.open_to_read(store.dsn)
+
+
+async def test_what_is_no_store_is_not_read(database: PostgresDatabase) -> None:
+    with pytest.raises(BackendUnavailable):
+        await Store.open_to_read(database.dsn)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from recordings.journal import Journal, Record
-from recordings.store import Store, delete_bodies
-from recordings.verify import Flaw, heads, verify
+from recordings.retention import delete_bodies
+from recordings.store import Store
+from recordings.verify import Flaw, verify
 from tests.recordings.conftest import OpenJournal, key_lookup
 
 pytestmark = pytest.mark.anyio
@@ -173,14 +174,36 @@ async def test_bodies_that_retention_deleted_are_counted_and_verify(
     written: Journal, store: Store
 ) -> None:
     third = await store.pool.fetchval(f"SELECT at FROM records WHERE {THIRD}")
-    assert await delete_bodies(store, before=third) == 2
+    assert await delete_bodies(written, before=third) == 2
     verdict = await verify(store, key_lookup)
-    assert (verdict.good, verdict.records, verdict.bodies, verdict.bodies_deleted) == (
-        True,
-        7,
-        5,
-        2,
-    )
+    assert (verdict.flaw, verdict.bodies, verdict.bodies_deleted) == (None, 5, 2)
+
+
+DELETE_BODY = "UPDATE bodies SET body = NULL, deleted_at = now() WHERE "
+
+
+async def test_a_body_that_was_deleted_by_hand_is_found(written: Journal, store: Store) -> None:
+    flaw = await flaw_after(store, DELETE_BODY + THIRD)
+    assert flaw == Flaw(await decisions(store), 3, "the body was deleted, and not by retention")
+
+
+async def test_a_body_that_was_deleted_by_hand_next_to_retention_s_is_found(
+    written: Journal, store: Store
+) -> None:
+    third = await store.pool.fetchval(f"SELECT at FROM records WHERE {THIRD}")
+    await delete_bodies(written, before=third)
+    flaw = await flaw_after(store, DELETE_BODY + THIRD)
+    assert flaw is not None
+    assert flaw.sequence == 3
+
+
+async def test_without_the_digest_keys_bodies_are_counted_and_chains_checked(
+    written: Journal, store: Store
+) -> None:
+    verdict = await verify(store, None)
+    assert (verdict.good, verdict.bodies, verdict.bodies_unchecked) == (True, 0, 7)
+    await store.pool.execute(FLIP_HASH)
+    assert not (await verify(store, None)).good
 
 
 async def test_a_key_that_is_not_in_the_ring_is_said(written: Journal, store: Store) -> None:
@@ -193,12 +216,3 @@ async def test_another_key_under_the_same_id_does_not_verify(
     written: Journal, store: Store
 ) -> None:
     assert not (await verify(store, lambda _: b"another key")).good
-
-
-async def test_the_heads_are_the_newest_hashes(written: Journal, store: Store) -> None:
-    newest = await store.pool.fetch(
-        "SELECT DISTINCT ON (stream) stream, sequence, hash FROM records"
-        " ORDER BY stream, sequence DESC"
-    )
-    found = [(h.stream, h.sequence, h.hash) for h in await heads(store)]
-    assert found == [tuple(row) for row in newest]

@@ -30,7 +30,7 @@ from server.identity.demo import CLIENT_ID, DemoProvider
 from server.identity.demo_routes import DemoRoutes
 from server.identity.token_store import StoredToken, TokenStore
 from tests.recordings.samples import stored
-from tests.server.api.world import BAD, RECORDS, TICKET, VICTOR, World
+from tests.server.api.world import BAD, RECORDS, RITA, TICKET, VICTOR, World
 from tests.server.identity.browser import press
 from tests.server.identity.serving import Stage, listening, serving, url_of
 
@@ -104,6 +104,8 @@ COMMANDS = [
     "approvals show",
     "approvals approve",
     "approvals deny",
+    "approvals withdraw",
+    "approvals revoke",
     "sessions list",
     "sessions show",
     "sessions replay",
@@ -111,6 +113,15 @@ COMMANDS = [
     "sessions export",
     "policy check",
     "policy explain",
+    "webhooks list",
+    "webhooks failed",
+    "webhooks retry",
+    "webhooks test",
+    "keys list",
+    "keys rotate",
+    "keys drop",
+    "keys add-missing",
+    "config schema",
 ]
 
 
@@ -223,6 +234,37 @@ def test_a_reviewer_approves_with_a_comment(ostiary: Ostiary, world: World) -> N
 def test_a_reviewer_denies(ostiary: Ostiary, world: World) -> None:
     assert ostiary("approvals", "deny", "ap_1").out == "ap_1 is denied.\n"
     assert world.approvals.decided == [(VICTOR.id, "ap_1", False, "", Channel.API)]
+
+
+def test_a_requester_withdraws_and_a_reviewer_revokes(ostiary: Ostiary, world: World) -> None:
+    withdrawn = ostiary("approvals", "withdraw", "ap_1", "--comment", "a typo", token="rita-token")
+    assert (withdrawn.code, withdrawn.out) == (0, "ap_1 is withdrawn.\n")
+    revoked = ostiary("approvals", "revoke", "ap_1")
+    assert (revoked.code, revoked.out) == (0, "ap_1 is revoked.\n")
+    assert [ended[:4] for ended in world.approvals.ended] == [
+        (RITA.id, "ap_1", "withdrawn", "a typo"),
+        (VICTOR.id, "ap_1", "revoked", ""),
+    ]
+
+
+def test_what_is_still_needed_who_decided_and_the_page_are_shown(
+    ostiary: Ostiary, world: World
+) -> None:
+    world.approvals.tickets["ap_1"] = replace(
+        TICKET,
+        url="https://gateway.example/approvals/ap_1",
+        progress=("two-people: 1 more of dba",),
+        decisions=("Vera approved (api, cli) at noon",),
+        may_revoke=True,
+    )
+    lines = ostiary("approvals", "show", "ap_1").out.splitlines()
+    wanted = {
+        "needed:      two-people: 1 more of dba",
+        "decisions:   Vera approved (api, cli) at noon",
+        "page:        https://gateway.example/approvals/ap_1",
+        "you may:     revoke",
+    }
+    assert wanted <= set(lines)
 
 
 def test_a_refusal_says_why_and_what_next_and_ends_with_1(ostiary: Ostiary, world: World) -> None:

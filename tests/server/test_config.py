@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from policies.errors import ConfigError
 from server import config
+from server.cli import main
 from server.config import Address, ColumnName, Configuration, Secret
+
+ROOT: Final = Path(__file__).parents[2]
+README: Final = ROOT / "README.md"
+PUBLISHED: Final = ROOT / "server" / "configuration.schema.json"
+VALIDATOR: Final = Draft202012Validator(json.loads(PUBLISHED.read_text()))
 
 SMALLEST = """\
 identity:
@@ -68,11 +79,13 @@ def test_the_example_is_a_configuration_and_names_its_own_place(tmp_path: Path) 
 def test_every_line_of_the_example_that_is_commented_out_works_as_well(tmp_path: Path) -> None:
     lines = config.example(Path("ostiary.yaml")).splitlines()
     settings = ("public_url", "tls", "store", "audience", "listeners", "  - {protocol")
+    settings += ("notifications", "  webhooks", "    - {name: oncall")
     active = [uncommented(line, settings) for line in lines]
     loaded = load(tmp_path, "\n".join(active))
     assert loaded.listeners[0].listen == Address("127.0.0.1", 6432)
     assert loaded.store.url == Secret("env", "OSTIARY_STORE_URL", tmp_path)
     assert loaded.gateway.tls is not None
+    assert [webhook.name for webhook in loaded.notifications.webhooks] == ["oncall"]
 
 
 def uncommented(line: str, settings: tuple[str, ...]) -> str:
@@ -285,7 +298,90 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         config.load(tmp_path / "no-such-file")
 
 
-def test_the_schema_names_every_key_of_the_file(tmp_path: Path) -> None:
-    schema = json.loads(config.json_schema())
+# --- the published schema, judged by another library's validator ---------------------------------
+
+
+def as_other_tools_read_it(text: str) -> object:
+    return yaml.safe_load(text)
+
+
+def complaints(text: str) -> list[str]:
+    found = VALIDATOR.iter_errors(as_other_tools_read_it(text))
+    return [f"{'.'.join(map(str, e.path))}: {e.message}" for e in found]
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    assert PUBLISHED.read_text() == config.json_schema() + "\n", (
+        "write it anew: ostiary config schema > server/configuration.schema.json"
+    )
+
+
+def test_it_is_a_schema_and_names_every_key_of_the_file() -> None:
+    schema = json.loads(PUBLISHED.read_text())
+    Draft202012Validator.check_schema(schema)
     assert set(schema["properties"]) == set(Configuration.model_fields)
     assert schema["additionalProperties"] is False
+
+
+def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    assert capsys.readouterr().out == PUBLISHED.read_text()
+
+
+def test_what_is_loaded_is_valid_by_it() -> None:
+    lines = config.example(Path("ostiary.yaml")).splitlines()
+    assert complaints("\n".join(lines)) == []
+    assert complaints(SMALLEST) == []
+
+
+def test_every_configuration_in_the_documents_is_valid_by_it() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    whole = [block for block in blocks if "identity:" in block and "targets:" in block]
+    assert whole
+    assert [complaints(block) for block in whole] == [[] for _ in whole]
+
+
+def test_each_piece_of_a_configuration_in_the_documents_is_valid_by_it() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    pieces = [block for block in blocks if not ("identity:" in block and "targets:" in block)]
+    assert [complaints(f"{SMALLEST}{piece}") for piece in pieces] == [[] for _ in pieces]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("database: shop", "databse: shop"),
+        ("    database: shop\n", ""),
+        ("kind: postgres", "kind: oracle"),
+        ("name: corp", "name: 'Corp:x'"),
+        ("identity:", "zzzz: 1\nidentity:"),
+        ("env:READER", "hunter2hunter2"),
+        ("identity:", "approvals: {hold: 25}\nidentity:"),
+        ("identity:", "notifications: {webhooks: [{name: x}]}\nidentity:"),
+    ],
+)
+def test_what_is_refused_is_invalid_by_it(tmp_path: Path, old: str, new: str) -> None:
+    text = SMALLEST.replace(old, new)
+    assert refusal(tmp_path, text)
+    assert complaints(text)
+
+
+def test_defaults_and_examples_stand_there_as_they_are_written() -> None:
+    wrong = [
+        f"{place}: {value!r}: {error.message}"
+        for place, schema in keys_of(json.loads(PUBLISHED.read_text()))
+        for value in [
+            *schema.get("examples", []),
+            *(schema[n] for n in ("default",) if n in schema),
+        ]
+        for error in VALIDATOR.evolve(schema=schema).iter_errors(value)
+    ]
+    assert wrong == []
+
+
+def keys_of(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the file with its schema, in which references still lead somewhere."""
+    models = {"": schema, **schema["$defs"]}
+    for model, described in models.items():
+        for name, key in described.get("properties", {}).items():
+            yield f"{model}.{name}", {**key, "$defs": schema["$defs"]}

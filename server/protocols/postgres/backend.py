@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final, Self
 
 from policies.errors import ProtocolError
@@ -118,7 +119,24 @@ class RowDescription:
 
     @classmethod
     def decode(cls, reader: FieldReader) -> Self:
-        return cls(tuple(_read_column(reader) for _ in range(reader.uint16())))
+        body = reader.rest()
+        return cls(_columns(body) if len(body) <= _REMEMBERED_BYTES else _read_columns(body))
+
+
+_REMEMBERED_BYTES: Final = 4096
+
+
+@lru_cache(maxsize=512)
+def _columns(body: bytes) -> tuple[Column, ...]:
+    """The same statements come again and again, and a column costs more than the rest of them."""
+    return _read_columns(body)
+
+
+def _read_columns(body: bytes) -> tuple[Column, ...]:
+    reader = FieldReader(body)
+    columns = tuple(_read_column(reader) for _ in range(reader.uint16()))
+    reader.end()
+    return columns
 
 
 def _read_column(reader: FieldReader) -> Column:
@@ -174,7 +192,7 @@ class _Empty:
     tag: ClassVar[bytes]
 
     def encode(self) -> bytes:
-        return frame(self.tag, b"")
+        return self.tag + b"\0\0\0\x04"
 
     @classmethod
     def decode(cls, reader: FieldReader) -> Self:
@@ -371,3 +389,12 @@ _MESSAGES: Final = (
 MESSAGES: Final[Mapping[bytes, Callable[[FieldReader], BackendMessage]]] = {
     kind.tag: kind.decode for kind in _MESSAGES
 }
+
+KNOWN: Final[Mapping[bytes, BackendMessage]] = {
+    message.encode(): message
+    for message in (
+        *(ParseComplete(), BindComplete(), CloseComplete(), NoData(), PortalSuspended()),
+        *(EmptyQueryResponse(), CopyOutDone()),
+    )
+}
+"""Messages without a body, by their bytes."""

@@ -178,19 +178,33 @@ class FrontendReader:
 
 
 class BackendReader:
-    """The client's side: decodes what a server sends, rows as runs of frames."""
+    """The client's side: decodes what a server sends, rows as runs of frames.
+
+    What was taken is cut off when more comes, not message by message.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._position = 0
         self._failed = False
 
     def receive_data(self, content: bytes) -> None:
+        if self._position:
+            del self._buffer[: self._position]
+            self._position = 0
         self._buffer += content
 
     @property
     def empty(self) -> bool:
         """Whether everything received was taken."""
-        return not self._buffer
+        return self._position == len(self._buffer)
+
+    def took(self, expected: bytes) -> bool:
+        """Whether exactly these bytes come next; then they are taken, and nobody decodes them."""
+        if self._failed or not self._buffer.startswith(expected, self._position):
+            return False
+        self._position += len(expected)
+        return True
 
     def next_event(self) -> BackendMessage | RowRun | NeedData:
         """One message, or `NEED_DATA`. Raises `ProtocolError`, then and ever after."""
@@ -201,39 +215,60 @@ class BackendReader:
         except ProtocolError:
             self._failed = True
             self._buffer.clear()
+            self._position = 0
             raise
 
     def _next(self) -> BackendMessage | RowRun | NeedData:
-        if not self._buffer:
+        buffer, start = self._buffer, self._position
+        if start == len(buffer):
             return NEED_DATA
-        if self._buffer[0] == _DATA_ROW:
+        known = backend.KNOWN.get(bytes(buffer[start : start + _HEADER]))
+        if known is not None:
+            self._position += _HEADER
+            return known
+        if buffer[start] == _DATA_ROW:
             return self._rows()
-        decode = backend.MESSAGES.get(bytes(self._buffer[:1]))
+        decode = backend.MESSAGES.get(bytes(buffer[start : start + 1]))
         if decode is None:
             raise ProtocolError("unknown message type")
-        body = _take_body(self._buffer, MAX_REPLY)
+        body = self._body()
         return NEED_DATA if body is None else _decode(decode, body)
 
     def _rows(self) -> RowRun | NeedData:
-        end, count = walk_rows(self._buffer, limit=ROW_CHUNK)
+        start = self._position
+        end, count = walk_rows(self._buffer, start, limit=ROW_CHUNK)
         if not count:
             return NEED_DATA
-        frames = bytes(self._buffer[:end])
-        del self._buffer[:end]
-        return RowRun(frames, count)
+        self._position = end
+        return RowRun(bytes(self._buffer[start:end]), count)
+
+    def _body(self) -> bytes | None:
+        start = self._position
+        if len(self._buffer) < start + _HEADER:
+            return None
+        end = start + 1 + _length(self._buffer, start + 1, MAX_REPLY)
+        if len(self._buffer) < end:
+            return None
+        self._position = end
+        return bytes(self._buffer[start + _HEADER : end])
 
 
-def walk_rows(frames: bytes | bytearray, *, limit: int, rows: int = -1) -> tuple[int, int]:
-    """Walk complete DataRow frames from the start: where they end, and how many they are.
+def walk_rows(
+    frames: bytes | bytearray, start: int = 0, *, limit: int, rows: int = -1
+) -> tuple[int, int]:
+    """Walk complete DataRow frames from `start`: where they end, and how many they are.
 
     Stops at another message, at an incomplete one, once `limit` bytes are passed, or after `rows`.
     """
-    position = count = 0
-    last_header = len(frames) - _HEADER
-    while position <= last_header and position < limit and count != rows:
+    position, count, length_at = start, 0, _LENGTH.unpack_from
+    last_header, enough = len(frames) - _HEADER, start + limit
+    while position <= last_header and position < enough and count != rows:
         if frames[position] != _DATA_ROW:
             break
-        end = position + 1 + _length(frames, position + 1, MAX_ROW)
+        (length,) = length_at(frames, position + 1)
+        if not 4 <= length <= MAX_ROW:
+            raise ProtocolError("message length out of range")
+        end = position + 1 + length
         if end > len(frames):
             break
         position, count = end, count + 1

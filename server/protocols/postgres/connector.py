@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -55,10 +55,9 @@ class PostgresConnector:
                 log.warning("target %s: catalog: %s", self.target.name, error)
                 raise unavailable(self.target.name) from None
 
-    @asynccontextmanager
-    async def connect(self, grant: Grant) -> AsyncIterator[Connection]:
+    def connect(self, grant: Grant) -> AbstractAsyncContextManager[Connection]:
         """A one-shot connection; nothing is opened before something is performed."""
-        yield OneShotConnection(self.target, self.credentials, self._pool)
+        return nullcontext(OneShotConnection(self.target, self.credentials, self._pool))
 
     @asynccontextmanager
     async def connect_native(self, grant: Grant) -> AsyncIterator[NativeConnection]:

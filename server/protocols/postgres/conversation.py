@@ -18,6 +18,7 @@ from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData, RowRun
 from server.protocols.postgres.names import Names
+from server.protocols.postgres.own import OWN_ANSWERS, Own
 
 # What the statements' meaning, as judged, depends on; the server reports any change of them.
 PINNED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
@@ -34,6 +35,7 @@ class Kind(Enum):
     EXECUTE = auto()
     CLOSE = auto()
     SYNC = auto()
+    OWN = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +56,8 @@ class Portal:
             raise ProtocolError("rows of a statement that was not described")
         if len(self.formats) > 1 and len(self.formats) != len(self.statement.columns):
             raise ProtocolError("result formats and columns differ in number")
+        if not any(self.formats):
+            return self.statement.columns  # described before they were bound: as text
         return tuple(
             replace(column, binary=f.format_of(self.formats, i) == 1)
             for i, column in enumerate(self.statement.columns)
@@ -83,6 +87,8 @@ class Awaited:
     portals_mark: int
     statement: Statement | None = None
     portal: Portal | None = None
+    own: Own | None = None
+    ends: int = 0
 
 
 @dataclass(slots=True)
@@ -146,6 +152,11 @@ class Conversation:
                 pass
         return message.encode()
 
+    def send_own(self, own: Own) -> bytes:
+        """The bytes to write for statements of the gateway's own; only a failure is an event."""
+        self._await(Kind.OWN, own=own)
+        return own.frames
+
     def text_of(self, message: f.Command) -> str | None:
         """The statement that a message to be sent now would bring to the server, or run there."""
         match message:
@@ -176,10 +187,15 @@ class Conversation:
             self._portals.define(message.portal, Portal(statement, message.result_formats))
 
     def _await(
-        self, kind: Kind, *, statement: Statement | None = None, portal: Portal | None = None
+        self,
+        kind: Kind,
+        *,
+        statement: Statement | None = None,
+        portal: Portal | None = None,
+        own: Own | None = None,
     ) -> None:
         marks = self._statements.mark(), self._portals.mark()
-        self._awaited.append(Awaited(kind, self._turns[-1], *marks, statement, portal))
+        self._awaited.append(Awaited(kind, self._turns[-1], *marks, statement, portal, own))
 
     # -- receiving
 
@@ -207,13 +223,23 @@ class Conversation:
         A fatal error of the server's is a `ConnectionResetError`: it ends the connection.
         """
         while not self._events:
-            if self._turns and not (self._awaited and self._awaited[0].turn is self._turns[0]):
+            awaited = self._awaited[0] if self._awaited else None
+            if self._turns and (awaited is None or awaited.turn is not self._turns[0]):
                 return Ended(self._turns.popleft())
+            if awaited is not None and awaited.own is not None and self._took(awaited, awaited.own):
+                continue
             message = self._reader.next_event()
             if message is NEED_DATA:
                 return NEED_DATA
             self._take(message)
         return self._events.popleft()
+
+    def _took(self, awaited: Awaited, own: Own) -> bool:
+        """Whether the server said just what was to be expected; then nothing need be decoded."""
+        if awaited.ends or not self._reader.took(own.answer):
+            return False
+        self._own_ended(own, "I")
+        return True
 
     def _take(self, message: b.BackendMessage | RowRun) -> None:
         match message:
@@ -248,7 +274,7 @@ class Conversation:
         self._events.append(
             Failed(message.text("C") or "XX000", message.text("M"), message.position)
         )
-        if awaited.kind in (Kind.QUERY, Kind.SYNC):
+        if awaited.kind in (Kind.QUERY, Kind.SYNC) or (awaited.own and awaited.own.queries):
             return  # ReadyForQuery is still to come
         self._statements.rollback(awaited.statements_mark)
         self._portals.rollback(awaited.portals_mark)
@@ -259,6 +285,9 @@ class Conversation:
     def _answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
         if awaited.turn.marker and not isinstance(message, b.ReadyForQuery):
             raise ProtocolError("the server accepted a marker")
+        if awaited.own is not None:
+            self._own(awaited, awaited.own, message)
+            return
         match awaited.kind, message:
             case ((Kind.QUERY | Kind.EXECUTE), _):
                 self._statement_answer(awaited, message)
@@ -280,6 +309,27 @@ class Conversation:
                 self._ready(message)
             case _:
                 raise ProtocolError("the server's answer does not fit the question")
+
+    def _own(self, awaited: Awaited, own: Own, message: b.BackendMessage | RowRun) -> None:
+        """Rows and tags of the gateway's own statements are dropped here."""
+        if not isinstance(message, OWN_ANSWERS):
+            raise ProtocolError("the server's answer does not fit a statement of the gateway's")
+        if isinstance(message, b.ReadyForQuery):
+            self.status = message.status
+        if isinstance(message, own.end):
+            awaited.ends += 1
+            if awaited.ends == own.count:
+                self._own_ended(own, self.status)
+
+    def _own_ended(self, own: Own, status: str) -> None:
+        self._awaited.popleft()
+        if own.queries:
+            self.status = status
+            self._statements.clear()
+            self._portals.clear()
+            if not self._awaited:
+                self._statements.settle()
+                self._portals.settle()
 
     def _described(self, awaited: Awaited, message: b.RowDescription | b.NoData) -> None:
         self._awaited.popleft()
@@ -337,7 +387,7 @@ class Conversation:
 
     def _done(self, awaited: Awaited, done: Done) -> None:
         self._describe_result(awaited)
-        self._events.append(replace(done, rows=self._result.rows))
+        self._events.append(Done(done.tag, self._result.rows, done.more))
         self._result = _Result()
         self.copying_in = False
         if awaited.kind is Kind.EXECUTE:

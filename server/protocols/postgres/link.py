@@ -6,11 +6,11 @@ What is said over it is `conversation`'s; who may say it is the gate's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,15 +19,14 @@ from scramp import ScramException
 from policies.errors import BackendUnavailable, ProtocolError
 from recordings.events import Event
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.codec import BackendReader, NeedData
+from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData
 from server.protocols.postgres.conversation import Conversation, Ended
 from server.protocols.postgres.startup import Login, LoginRefused
 from server.protocols.postgres.target import Place, PostgresTarget
+from server.protocols.postgres.wire import Wire
 
 log = logging.getLogger("ostiary.postgres")
 
-# What one read may bring: the stream stops reading the socket beyond it, and the server waits.
-READ_BYTES: Final = 256 * 1024
 CANCEL_TIMEOUT: Final = 5.0  # seconds
 
 
@@ -41,8 +40,7 @@ class Link:
     """A connection that has logged in; `parameters` are the server's at that moment."""
 
     target: PostgresTarget
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    wire: Wire
     login: Login
     conversation: Conversation
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -52,21 +50,31 @@ class Link:
 
         Raises `ConnectionError` when the server went away, `ProtocolError` when it makes no sense.
         """
-        while isinstance(event := self.conversation.next_event(), NeedData):
-            await self._receive()
+        while (event := self.conversation.next_event()) is NEED_DATA:
+            await self.receive()
         return event
 
-    async def _receive(self) -> None:
-        received = await self.reader.read(READ_BYTES)
+    async def receive(self) -> None:
+        """Wait for more of the server's bytes, and hand them to the conversation."""
+        received = await self.wire.receive()
         if not received:
             raise ConnectionResetError("the server closed the connection")
         self.conversation.receive_data(received)
 
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """A server that is silent for longer has gone: the connection is dropped."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.wire.abort)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def write(self, content: bytes) -> None:
-        self.writer.write(content)
+        self.wire.write(content)
 
     async def drain(self) -> None:
-        await self.writer.drain()
+        await self.wire.drain()
 
     async def finish_turn(self) -> list[Event]:
         """Take what is left of the oldest turn."""
@@ -75,19 +83,11 @@ class Link:
             events.append(event)
         return events
 
-    async def usable(self) -> bool:
+    @property
+    def usable(self) -> bool:
         """Nothing is outstanding, and the server has neither gone nor spoken up meanwhile."""
         conversation = self.conversation
-        if self.writer.is_closing() or not conversation.idle or conversation.status != "I":
-            return False
-        try:
-            async with asyncio.timeout(0):
-                await self.reader.read(1)
-        except TimeoutError:
-            return True
-        except OSError:
-            pass
-        return False
+        return self.wire.quiet and conversation.idle and conversation.status == "I"
 
     async def cancel(self) -> None:
         """Ask the server to cancel what runs; it answers by closing, in at most 5 s.
@@ -98,20 +98,17 @@ class Link:
             return
         request = f.CancelRequest(self.login.key.process, self.login.key.secret)
         async with asyncio.timeout(CANCEL_TIMEOUT):
-            reader, writer = await _open(self.target)
+            wire = await _open(self.target)
             try:
-                writer.write(request.encode())
-                await writer.drain()
-                await reader.read()
+                wire.write(request.encode())
+                while await wire.receive():
+                    pass
             finally:
-                writer.transport.abort()
+                wire.abort()
 
     def close(self) -> None:
         """Drop the connection now; the server rolls back what was open."""
-        if not self.writer.is_closing():
-            with contextlib.suppress(RuntimeError):
-                self.writer.write(f.Terminate().encode())
-        self.writer.close()
+        self.wire.close(f.Terminate().encode())
 
 
 async def open_link(
@@ -129,52 +126,53 @@ async def open_link(
 async def _log_in(
     target: PostgresTarget, account: tuple[str, str], settings: Mapping[str, str]
 ) -> Link:
-    reader, writer = await _open(target)
+    wire = await _open(target)
     try:
-        login = Login(*account, channel=writer.get_extra_info("ssl_object"))
-        writer.write(login.first(target.database, settings))
-        await _until_ready(login, reader, writer)
+        login = Login(*account, channel=wire.tls)
+        wire.write(login.first(target.database, settings))
+        await _until_ready(login, wire)
     except BaseException:
-        writer.transport.abort()
+        wire.abort()
         raise
     conversation = Conversation(parameters=dict(login.parameters))
     conversation.check_pinned()
-    return Link(target, reader, writer, login, conversation, dict(login.parameters))
+    return Link(target, wire, login, conversation, dict(login.parameters))
 
 
-async def _until_ready(
-    login: Login, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _until_ready(login: Login, wire: Wire) -> None:
     codec = BackendReader()
     while not login.ready:
         message = codec.next_event()
         if isinstance(message, NeedData):
-            received = await reader.read(READ_BYTES)
+            received = await wire.receive()
             if not received:
                 raise ConnectionResetError("the server closed the connection during login")
             codec.receive_data(received)
         else:
-            writer.write(login.answer(message))
+            wire.write(login.answer(message))
     if not codec.empty:
         raise ProtocolError("the server goes on after it said it was ready")
 
 
-async def _open(target: PostgresTarget) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    place = target.place()
+async def _open(target: PostgresTarget) -> Wire:
+    place, loop = target.place(), asyncio.get_running_loop()
     if place.is_socket:
-        return await asyncio.open_unix_connection(place.socket_path, limit=READ_BYTES)
+        _, wire = await loop.create_unix_connection(Wire, place.socket_path)
+        return wire
     if target.tls == "disable":
-        return await asyncio.open_connection(place.host, place.port, limit=READ_BYTES)
+        _, wire = await loop.create_connection(Wire, place.host, place.port)
+        return wire
     raw = await _dial(place)
     try:
         await _ask_for_tls(raw)
         context = ssl.create_default_context(cafile=str(target.ca) if target.ca else None)
-        return await asyncio.open_connection(
-            sock=raw, ssl=context, server_hostname=place.host, limit=READ_BYTES
+        _, wire = await loop.create_connection(
+            Wire, sock=raw, ssl=context, server_hostname=place.host
         )
     except BaseException:
         raw.close()
         raise
+    return wire
 
 
 async def _dial(place: Place) -> socket.socket:

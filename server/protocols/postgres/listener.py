@@ -13,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import time
 from typing import Final
 
 from policies.errors import (
@@ -20,10 +21,12 @@ from policies.errors import (
     ConfigError,
     Denied,
     ProtocolError,
+    Refusal,
     Unauthenticated,
 )
-from policies.model import Channel, Principal
+from policies.model import Channel
 from server.gate import Gate, NativeSession
+from server.identity.oidc import Identified
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import READ_BYTES, Client, ClientGone, expect_password
@@ -38,17 +41,22 @@ log = logging.getLogger("ostiary.postgres.listener")
 LOGIN_TIMEOUT: Final = 30.0  # seconds from connecting to the token
 MAX_CLIENTS: Final = 200
 
-Verify = Callable[[str], Awaitable[Principal]]
+Identify = Callable[[str], Awaitable[Identified]]
+TOKEN_EXPIRED: Final = Refusal(
+    code="TOKEN_EXPIRED",
+    reason="The token that this session began with has expired.",
+    next_step="Sign in again, and connect with the new token.",
+)
 _EXPECTED: Final = (Denied, Unauthenticated, ProtocolError, BackendUnavailable, ConfigError)
 _Key = tuple[int, bytes]
 
 
 @dataclass(slots=True)
 class PostgresListener:
-    """`verify` turns a bearer token into a principal, or raises `Unauthenticated`."""
+    """`identify` turns a bearer token into a principal, or raises `Unauthenticated`, `Denied`."""
 
     gate: Gate
-    verify: Verify
+    identify: Identify
     _cancellable: dict[_Key, PostgresNativeConnection] = field(default_factory=dict)
     _clients: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -104,12 +112,12 @@ class PostgresListener:
         except TimeoutError:
             raise ProtocolError("the client took too long to log in") from None
         if admitted is not None:
-            principal, target = admitted
-            gate = self.gate.open_native(principal, target, channel=Channel.POSTGRES)
-            async with gate as session:
+            identified, target = admitted
+            gate = self.gate.open_native(identified.principal, target, channel=Channel.POSTGRES)
+            async with _until(identified.refused_from), gate as session:
                 await self._session(client, session)
 
-    async def _log_in(self, client: Client) -> tuple[Principal, str] | None:
+    async def _log_in(self, client: Client) -> tuple[Identified, str] | None:
         message = await first_message(client)
         if isinstance(message, f.CancelRequest):
             await self._cancel(message)
@@ -119,9 +127,9 @@ class PostgresListener:
         asked: Hello = hello(message)
         await client.write(asked.answer, b.AuthenticationRequest(3).encode())
         token = expect_password(await client.login_message())
-        principal = await self.verify(token)
+        identified = await self.identify(token)
         client.codec.expect(FrontendState.READY)
-        return principal, asked.target
+        return identified, asked.target
 
     async def _cancel(self, request: f.CancelRequest) -> None:
         """Cancel by key; an unknown key is not answered either."""
@@ -141,6 +149,19 @@ class PostgresListener:
             await _first_to_end(relay.feed(), relay.answer(), client.pump())
         finally:
             del self._cancellable[key.process, key.secret]
+
+
+@asynccontextmanager
+async def _until(moment: float) -> AsyncIterator[None]:
+    """A session lasts no longer than its token. Raises `Denied` at that moment (since 1970)."""
+    ends = asyncio.timeout(moment - time())
+    try:
+        async with ends:
+            yield
+    except TimeoutError:
+        if not ends.expired():
+            raise
+        raise Denied(TOKEN_EXPIRED) from None
 
 
 async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:

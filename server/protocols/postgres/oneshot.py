@@ -7,27 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, assert_never
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, assert_never
+
+import anyio
 
 from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import SqlStatement
 from recordings.events import Columns, Done, Event, Failed, Native, Pending, Results, Rows
+from recordings.rows import encode_postgres
 from server.connections import Surroundings
 from server.credentials import Credentials, Role
+from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.codec import walk_rows
+from server.protocols.postgres.codec import NEED_DATA, walk_rows
 from server.protocols.postgres.conversation import Ended
 from server.protocols.postgres.link import Link, unavailable
-from server.protocols.postgres.pool import Pool, role_settings
+from server.protocols.postgres.own import Own, statements
+from server.protocols.postgres.pool import Pool, begin_reset, role_settings
 from server.protocols.postgres.target import PostgresTarget
 
 if TYPE_CHECKING:
     from server.gate import Grant
 
+Mode = Literal["READ ONLY", "READ WRITE"]
+
 log = logging.getLogger("ostiary.postgres")
+
+T = TypeVar("T")
 
 # Seconds past a statement's own timeout that the gateway waits for a server that says nothing.
 GRACE: Final = 5.0
@@ -51,14 +61,14 @@ class OneShotConnection:
             settings=role_settings(self.target, role),
         )
 
-    @asynccontextmanager
-    async def results(self, grant: Grant) -> AsyncIterator[Results]:
+    def results(self, grant: Grant) -> AbstractAsyncContextManager[Results]:
         """Run the granted statement: rolled back if it reads, committed before `Done` if it writes.
 
         Raises `BackendUnavailable`; its text says so where the outcome of a commit is unknown.
         """
-        async with self.pool.lease(grant) as link:
-            yield _Run(link, grant, _statement(grant)).events()
+        limit = grant.decision.time_limit
+        patience = (limit or self.target.statement_timeout) + GRACE
+        return _Run(self.pool, grant, _statement(grant), limit, patience)
 
 
 def _statement(grant: Grant) -> SqlStatement:
@@ -70,14 +80,27 @@ def _statement(grant: Grant) -> SqlStatement:
 
 @dataclass(slots=True)
 class _Run:
-    """One statement on its way; `seen` and `delivered` count its rows."""
+    """One statement on its way; `seen` and `delivered` count its rows.
 
-    link: Link
+    In seconds: `limit` is policy's on the statement, `patience` ours with a server that is silent.
+    """
+
+    pool: Pool
     grant: Grant
     action: SqlStatement
+    limit: float | None
+    patience: float
     seen: int = 0
     delivered: int = 0
     end: Done | Failed | None = None
+    link: Link = field(init=False)
+
+    async def __aenter__(self) -> Results:
+        self.link = await self.pool.take(self.grant)
+        return self.events()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.pool.give_back(self.link, self.grant)
 
     async def events(self) -> AsyncIterator[Event]:
         facts = self.grant.request.facts
@@ -86,8 +109,11 @@ class _Run:
             return
         try:
             await self._send()
-            async for event in self._results():
-                yield event
+            await self._begun()
+            while not isinstance(event := await self._event(), Ended):
+                shown = self._shown(event)
+                if shown is not None:
+                    yield shown
             yield await self._ended()
         except (OSError, TimeoutError, ProtocolError) as error:
             raise self._lost(error) from None
@@ -101,27 +127,25 @@ class _Run:
     # -- sending
 
     async def _send(self) -> None:
-        """Everything in one round trip; one Sync, so that no statement outlives a failed BEGIN."""
+        """Everything in one round trip; one Sync, so that no statement outlives a failed BEGIN.
+
+        Behind a read goes what ends it and resets the connection.
+        """
         conversation = self.link.conversation
         conversation.begin(None)
-        for text in self._preamble():
-            self._queue(f.Parse("", text), f.Bind("", ""), f.Execute(""))
+        messages = [conversation.send_own(_preamble(self._mode, self.limit))]
         conversation.begin(self.grant)
-        self._queue(f.Parse("", self.action.text), self._bind())
-        self._queue(f.Execute("", self._row_budget()), f.Sync())
+        execute = f.Execute("", self._row_budget())
+        asked = (f.Parse("", self.action.text), self._bind(), execute, f.Sync())
+        messages += [conversation.send(message) for message in asked]
+        if not self.grant.writes:
+            messages.append(begin_reset(self.link, after="read"))
+        self.link.write(b"".join(messages))
         await self.link.drain()
 
-    def _queue(self, *messages: f.Command) -> None:
-        for message in messages:
-            self.link.write(self.link.conversation.send(message))
-
-    def _preamble(self) -> list[str]:
-        """`SELECT 1` pins the transaction: after a query nothing makes it READ WRITE again."""
-        limit = self.grant.decision.time_limit
-        timeout = [] if limit is None else [f"SET LOCAL statement_timeout = {_ms(limit)}"]
-        if self.grant.writes:
-            return ["BEGIN READ WRITE", *timeout]
-        return ["BEGIN READ ONLY", *timeout, "SELECT 1"]
+    @property
+    def _mode(self) -> Mode:
+        return "READ WRITE" if self.grant.writes else "READ ONLY"
 
     def _bind(self) -> f.Bind:
         parameters = self.action.parameters
@@ -144,26 +168,26 @@ class _Run:
     # -- receiving
 
     async def _event(self) -> Event | Ended:
-        limit = self.grant.decision.time_limit or self.link.target.statement_timeout
-        async with asyncio.timeout(limit + GRACE):
-            return await self.link.event()
+        while (event := self.link.conversation.next_event()) is NEED_DATA:
+            with self.link.patient(self.patience):
+                await self.link.receive()
+        return event
 
-    async def _results(self) -> AsyncIterator[Event]:
-        await self._begun()
-        while not isinstance(event := await self._event(), Ended):
-            match event:
-                case Columns():
-                    yield event
-                case Rows():
-                    wanted = self._wanted(event)
-                    if wanted.count:
-                        yield wanted
-                case Done() | Failed():
-                    self.end = self.end if isinstance(self.end, Failed) else event
-                case Native() | Pending():
-                    pass
-                case _:
-                    assert_never(event)
+    def _shown(self, event: Event) -> Columns | Rows | None:
+        """What of the server's answer is told at once; an end is told when it has come to pass."""
+        match event:
+            case Native() | Pending():
+                return None
+            case Columns():
+                return event
+            case Rows():
+                wanted = self._wanted(event)
+                return wanted if wanted.count else None
+            case Done() | Failed():
+                self.end = self.end if isinstance(self.end, Failed) else event
+                return None
+            case _:
+                assert_never(event)
 
     async def _begun(self) -> None:
         while not isinstance(event := await self._event(), Ended):
@@ -196,24 +220,44 @@ class _Run:
 
     def _done(self, done: Done) -> Done:
         more = done.more or (self.seen - self.action.skip > self.delivered)
-        return replace(
-            done, tag=done.tag or f"SELECT {self.delivered}", rows=self.delivered, more=more
-        )
+        return Done(done.tag or f"SELECT {self.delivered}", self.delivered, more)
 
     async def _commit(self) -> Failed | None:
-        """COMMIT; the server's refusal of it, if any."""
+        """COMMIT; the server's refusal of it, if any. Cancelling waits for the server's answer.
+
+        Past this point a caller that leaves changes nothing, and the recording has to say what
+        the target did.
+        """
         self.link.conversation.begin(self.grant)
-        self._queue(f.Query("COMMIT"))
+        commit = self.link.conversation.send(f.Query("COMMIT"))
         try:
-            await self.link.drain()
-            async with asyncio.timeout(self.link.target.statement_timeout + GRACE):
-                events = await self.link.finish_turn()
+            self.link.write(commit + begin_reset(self.link, after="commit"))
+            events = await settled(self._turn())
         except (OSError, TimeoutError, ProtocolError) as error:
             self._lost(error)
             name = self.link.target.name
             message = f"target {name} went away during COMMIT: outcome unknown"
             raise BackendUnavailable(message) from None
         return _commit_failure(events)
+
+    async def _turn(self) -> list[Event]:
+        await self.link.drain()
+        async with asyncio.timeout(self.link.target.statement_timeout + GRACE):
+            return await self.link.finish_turn()
+
+
+async def settled(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what must not be left in the middle; it has a time limit of its own.
+
+    The caller's cancellation is held back: whoever waits next is cancelled by a scope that still
+    is, and a call that is over has nothing more to cancel.
+    """
+    task = asyncio.ensure_future(work)
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+    return task.result()
 
 
 def _commit_failure(events: list[Event]) -> Failed | None:
@@ -227,9 +271,23 @@ def _commit_failure(events: list[Event]) -> Failed | None:
 
 def _slice(frames: bytes, start: int, stop: int) -> bytes:
     begin, _ = walk_rows(frames, limit=len(frames), rows=start)
-    tail = frames[begin:]
-    end, _ = walk_rows(tail, limit=len(tail), rows=stop - start)
-    return tail[:end]
+    end, _ = walk_rows(frames, begin, limit=len(frames), rows=stop - start)
+    return frames[begin:end]
+
+
+@lru_cache(maxsize=64)
+def _preamble(mode: Mode, limit: float | None) -> Own:
+    """`SELECT 1` pins the transaction: after a query nothing makes it READ WRITE again."""
+    spoken = [(f"BEGIN {mode}", _ended("BEGIN"))]
+    if limit is not None:
+        spoken.append((f"SET LOCAL statement_timeout = {_ms(limit)}", _ended("SET")))
+    if mode == "READ ONLY":
+        spoken.append(("SELECT 1", encode_postgres([[b"1"]]) + _ended("SELECT 1")))
+    return statements(*spoken)
+
+
+def _ended(tag: str) -> bytes:
+    return b.CommandComplete(tag).encode()
 
 
 def _ms(seconds: float) -> int:

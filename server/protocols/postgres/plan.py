@@ -50,6 +50,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement's text and the types declared for its parameters: with others it does others."""
+
+    text: str
+    types: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bound:
     """A portal: the text it runs and what was bound to it."""
 
@@ -67,7 +75,7 @@ class Planner:
     """One session's names, and whether the server skips to the next Sync."""
 
     skipping: bool = False
-    _statements: Names[str] = field(default_factory=Names)
+    _statements: Names[Prepared] = field(default_factory=Names)
     _portals: Names[Bound] = field(default_factory=Names)
 
     def plan(self, messages: Sequence[f.Command]) -> tuple[list[Group], list[f.Command]]:
@@ -119,8 +127,8 @@ class Planner:
                 self._statements.forget("")
                 self._portals.clear()
                 return Group(Asks.QUERY, [message], marks, SqlStatement(text))
-            case f.Parse(name, text):
-                self._statements.define(name, text)
+            case f.Parse(name, text, types):
+                self._statements.define(name, Prepared(text, types))
                 return Group(Asks.PREPARE, [message], marks, SqlPrepare(text))
             case f.Execute():
                 return self._execute(message, marks)
@@ -144,11 +152,11 @@ class Planner:
         describes = _describes_of(bind.portal, after)
         if len(describes) == len(after):
             return 0
-        marks, text = self._marks(), self._statements.get(bind.statement)
-        if text is None:
+        marks, prepared = self._marks(), self._statements.get(bind.statement)
+        if prepared is None:
             groups.append(Group(Asks.BIND, [bind], marks, refusal=_unknown("prepared statement")))
             return 1
-        bound = Bound(text, _parameters(bind))
+        bound = Bound(prepared.text, _parameters(bind, prepared.types))
         self._portals.define(bind.portal, bound)
         follows = after[len(describes)]
         if not (isinstance(follows, f.Execute) and follows.portal == bind.portal):
@@ -175,9 +183,13 @@ def _describes_of(portal: str, messages: Sequence[f.Command]) -> list[f.Command]
     return found
 
 
-def _parameters(bind: f.Bind) -> tuple[Parameter, ...]:
+def _parameters(bind: f.Bind, types: Sequence[int]) -> tuple[Parameter, ...]:
     return tuple(
-        Parameter(value, binary=format_of(bind.parameter_formats, i) == 1)
+        Parameter(
+            value,
+            binary=format_of(bind.parameter_formats, i) == 1,
+            type=types[i] if i < len(types) else 0,
+        )
         for i, value in enumerate(bind.parameters)
     )
 

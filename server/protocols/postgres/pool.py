@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from policies.errors import BackendUnavailable, ProtocolError
 from recordings.events import Failed
 from server.credentials import Credentials, Role
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.link import Link, open_link
+from server.protocols.postgres.own import queries
 from server.protocols.postgres.target import PostgresTarget
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Pool:
 
     target: PostgresTarget
     credentials: Credentials
-    _idle: dict[Role, list[Link]] = field(default_factory=dict)
+    _idle: dict[Role, deque[Link]] = field(default_factory=dict)
     _room: dict[Role, asyncio.Semaphore] = field(default_factory=dict)
     _returning: set[asyncio.Task[None]] = field(default_factory=set)
     _closed: bool = False
@@ -43,24 +45,40 @@ class Pool:
         """A connection of the role that the grant needs, for as long as the context lasts.
 
         What still runs when the context is left is cancelled at the server before anybody else
-        gets the connection. Raises `BackendUnavailable`.
+        gets the connection. One whose reset is on its way goes back at once: whoever takes it next
+        waits for the server's word that it is as new. Raises `BackendUnavailable`.
         """
-        role: Role = "writer" if grant.writes else "reader"
-        room = self._room.setdefault(role, asyncio.Semaphore(self.target.connections))
-        await self._wait(room)
-        try:
-            link = await self._take(grant, role)
-        except BaseException:
-            room.release()
-            raise
+        link = await self.take(grant)
         try:
             yield link
         finally:
-            # A task of its own: the caller may be cancelled, and the server still has to be told.
-            returning = asyncio.ensure_future(self._take_back(link, role, room))
-            self._returning.add(returning)
-            returning.add_done_callback(self._returning.discard)
-            await asyncio.shield(returning)
+            await self.give_back(link, grant)
+
+    async def take(self, grant: Grant) -> Link:
+        """A connection of the role that the grant needs, to be given back whatever happens."""
+        role = _role(grant)
+        room = self._room.get(role)
+        if room is None:
+            room = self._room[role] = asyncio.Semaphore(self.target.connections)
+        await self._wait(room)
+        try:
+            return await self._take(grant, role)
+        except BaseException:
+            room.release()
+            raise
+
+    async def give_back(self, link: Link, grant: Grant) -> None:
+        role = _role(grant)
+        room = self._room[role]
+        if resetting(link):
+            self._keep(link, role)
+            room.release()
+            return
+        # A task of its own: the caller may be cancelled, and the server still has to be told.
+        returning = asyncio.ensure_future(self._take_back(link, role, room))
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
+        await asyncio.shield(returning)
 
     async def close(self) -> None:
         """Close every connection, those on their way back too."""
@@ -71,7 +89,27 @@ class Pool:
             link.close()
         self._idle.clear()
 
+    async def _as_new(self, link: Link) -> bool:
+        """Whether an idle connection can be used; closed if not."""
+        try:
+            if link.conversation.oldest is not None:
+                with link.patient(RESET_TIMEOUT):
+                    await finish_reset(link)
+        except (OSError, TimeoutError, ProtocolError) as error:
+            log.info("target %s: connection closed: %s", self.target.name, type(error).__name__)
+        except BaseException:
+            link.close()
+            raise
+        else:
+            if link.usable:
+                return True
+        link.close()
+        return False
+
     async def _wait(self, room: asyncio.Semaphore) -> None:
+        if not room.locked():
+            await room.acquire()  # there is room, and this does not wait
+            return
         try:
             async with asyncio.timeout(WAIT_TIMEOUT):
                 await room.acquire()
@@ -80,12 +118,11 @@ class Pool:
             raise BackendUnavailable(message) from None
 
     async def _take(self, grant: Grant, role: Role) -> Link:
-        idle = self._idle.setdefault(role, [])
+        idle = self._idle.setdefault(role, deque())
         while idle:
-            link = idle.pop()
-            if await link.usable():
+            link = idle.popleft()  # the one that was given back first has had the most time
+            if await self._as_new(link):
                 return link
-            link.close()
         account = self.credentials.read(grant, role)
         return await open_link(self.target, account, role_settings(self.target, role))
 
@@ -108,13 +145,46 @@ class Pool:
         if self._closed:
             link.close()
         else:
-            self._idle.setdefault(role, []).append(link)
+            self._idle.setdefault(role, deque()).append(link)
+
+
+def _role(grant: Grant) -> Role:
+    return "writer" if grant.writes else "reader"
 
 
 def role_settings(target: PostgresTarget, role: Role) -> dict[str, str]:
     """What a pooled connection of a role starts with, and comes back to at DISCARD ALL."""
     read_only = "on" if role == "reader" else "off"
     return {**target.settings(), "default_transaction_read_only": read_only}
+
+
+RESET: Final = object()
+"""Owns the turn in which a connection is made as new."""
+
+_AFTER_READ: Final = queries("ROLLBACK", "DISCARD ALL")
+_AFTER_COMMIT: Final = queries("DISCARD ALL")
+
+
+def begin_reset(link: Link, *, after: Literal["read", "commit"]) -> bytes:
+    """The bytes that make a connection as new, to be sent right behind what is to end.
+
+    `finish_reset` hears the answer, before the connection is used again.
+    """
+    link.conversation.begin(RESET)
+    return link.conversation.send_own(_AFTER_READ if after == "read" else _AFTER_COMMIT)
+
+
+def resetting(link: Link) -> bool:
+    """Whether a connection waits for nothing but the end of its reset."""
+    turn = link.conversation.oldest
+    return turn is not None and turn.owner is RESET
+
+
+async def finish_reset(link: Link) -> None:
+    """Make sure that a connection is as new. Raises `ProtocolError` if it is not."""
+    if any(isinstance(event, Failed) for event in await link.finish_turn()):
+        raise ProtocolError("the connection can't be reset")
+    _check(link)
 
 
 async def reset(link: Link) -> None:
@@ -130,7 +200,14 @@ async def reset(link: Link) -> None:
     statements = ["DISCARD ALL"] if conversation.status == "I" else ["ROLLBACK", "DISCARD ALL"]
     for statement in statements:
         await command(link, statement)
-    if conversation.status != "I" or _parameters(link) != _at_login(link):
+    _check(link)
+
+
+def _check(link: Link) -> None:
+    changed = link.conversation.parameters != link.parameters and (
+        _parameters(link) != _at_login(link)
+    )
+    if changed or link.conversation.status != "I":
         raise ProtocolError("the connection did not come back as it was")
 
 

@@ -166,9 +166,11 @@ class Relay:
 def _needs_approval(pending: Pending, *, in_transaction: bool) -> Refusal:
     """Nobody waits for a person with a transaction open, or with a client that shows nothing."""
     first = "ROLLBACK; have" if in_transaction else "Have"
+    page = f" on {pending.url}" if pending.url else ""
     return Refusal(
         code="APPROVAL_NEEDED",
         reason=f"The statement needs approval: ticket {pending.ticket}.",
         subject=pending.ticket,
-        next_step=f"{first} somebody approve ticket {pending.ticket}; then repeat the statement.",
+        next_step=f"{first} somebody approve ticket {pending.ticket}{page};"
+        " then repeat the statement.",
     )

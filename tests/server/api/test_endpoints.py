@@ -13,7 +13,8 @@ import pytest
 
 from policies.model import Channel, ExplainPolicy, ReadRecording
 from recordings.export import ndjson_line
-from server.api.endpoints import MAX_BODY, Login
+from server.api.endpoints import Login
+from server.api.requests import MAX_BODY
 from tests.recordings.samples import OPENED
 from tests.server.api.world import BAD, METADATA, RECORDS, RESOURCE, RITA, TICKET, VICTOR, World
 from tests.server.identity.serving import Stage, listening, serving, url_of
@@ -28,6 +29,8 @@ EVERY_PATH = [
     ("GET", "/api/approvals/watch"),
     ("GET", "/api/approvals/ap_1"),
     ("POST", "/api/approvals/ap_1/decision"),
+    ("POST", "/api/approvals/ap_1/withdrawal"),
+    ("POST", "/api/approvals/ap_1/revocation"),
     ("GET", "/api/sessions"),
     ("GET", "/api/sessions/s-1"),
     ("GET", "/api/sessions/s-1/records"),
@@ -178,6 +181,21 @@ async def test_a_reviewer_decides_over_the_api_channel(
     answer = await victor.post("/api/approvals/ap_1/decision", json=body)
     assert (answer.status_code, answer.json()["state"]) == (200, "approved")
     assert world.approvals.decided == [(VICTOR.id, "ap_1", True, "checked", Channel.API)]
+
+
+async def test_a_requester_withdraws_and_a_reviewer_revokes(
+    rita: httpx2.AsyncClient, victor: httpx2.AsyncClient, world: World
+) -> None:
+    body = {"comment": "a mistake"}
+    withdrawn = await rita.post("/api/approvals/ap_1/withdrawal", json=body)
+    revoked = await victor.post("/api/approvals/ap_1/revocation", json={})
+    assert (withdrawn.json()["state"], revoked.json()["state"]) == ("withdrawn", "revoked")
+    assert world.approvals.ended == [
+        (RITA.id, "ap_1", "withdrawn", "a mistake", Channel.API),
+        (VICTOR.id, "ap_1", "revoked", "", Channel.API),
+    ]
+    refused = await victor.post("/api/approvals/ap_1/withdrawal", json=body)
+    assert refused.json()["error"]["code"] == "APPROVAL_NOT_YOURS"
 
 
 async def test_a_refusal_is_a_403_with_everything_that_helps(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from policies.errors import BackendUnavailable
+from recordings.anchors import Log
+from recordings.checks import NoAnchors
 from recordings.journal import DigestKey, Journal, Record
 from recordings.store import Store
 from server.api.recordings import StoredRecordings
@@ -37,7 +43,7 @@ async def recordings(database: PostgresDatabase, tmp_path: Path) -> AsyncIterato
         await journal.commit(OPENED, INTENT)
         await journal.commit(CLOSED)
         await journal.flush()
-        yield StoredRecordings(store, keys)
+        yield StoredRecordings(store, keys, NoAnchors())
 
 
 async def test_a_session_is_listed_and_opened(recordings: StoredRecordings) -> None:
@@ -70,3 +76,24 @@ async def test_the_chain_verifies_until_somebody_changes_a_body(
     assert good.good
     assert good.bodies == 1
     assert not bad.good
+
+
+async def test_one_verification_runs_at_a_time(recordings: StoredRecordings) -> None:
+    """Each takes a connection of the gateway's few for as long as it runs."""
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    class Slow(NoAnchors):
+        def read(self) -> list[Log]:
+            loop.call_soon_threadsafe(begun.set)
+            assert go_on.wait(timeout=30)
+            return []
+
+    slow = replace(recordings, anchors=Slow())
+    first = asyncio.create_task(slow.verify())
+    await begun.wait()
+    with pytest.raises(BackendUnavailable, match="verifying"):
+        await slow.verify()
+    go_on.set()
+    assert (await first).good
+    assert (await slow.verify()).good

@@ -22,6 +22,7 @@ from recordings.export import ndjson_line
 from recordings.sessions import SessionSummary, StoredRecord
 from recordings.verify import Flaw, Verdict
 from server.api.endpoints import Api, Document, Login
+from server.explain import Asking
 from tests.recordings.samples import CLOSED, DONE, INTENT, OPENED, OUTCOME, columns, rows
 from tools.gateway import TicketView
 
@@ -106,6 +107,11 @@ class FakeGate:
 class FakeApprovals:
     tickets: dict[str, TicketView] = field(default_factory=lambda: {TICKET.id: TICKET})
     decided: list[tuple[str, str, bool, str, Channel]] = field(default_factory=list)
+    ended: list[tuple[str, str, str, str, Channel]] = field(default_factory=list)
+    blocked: set[str] = field(default_factory=set)
+
+    def is_let_in(self, principal: Principal) -> bool:
+        return principal.id not in self.blocked
 
     async def seen_by(self, principal: Principal, state: str | None) -> Sequence[TicketView]:
         return [t for t in self.tickets.values() if state in (None, t.state)]
@@ -123,6 +129,28 @@ class FakeApprovals:
             raise denied("APPROVAL_NOT_YOURS")
         self.decided.append((principal.id, ticket, approve, comment, channel))
         state = "approved" if approve else "denied"
+        self.tickets[ticket] = replace(
+            found, state=state, decided_by=principal.name, comment=comment
+        )
+        return self.tickets[ticket]
+
+    async def withdraw(
+        self, principal: Principal, ticket: str, *, comment: str, channel: Channel
+    ) -> TicketView:
+        return await self._end("withdrawn", principal, ticket, comment, channel)
+
+    async def revoke(
+        self, principal: Principal, ticket: str, *, comment: str, channel: Channel
+    ) -> TicketView:
+        return await self._end("revoked", principal, ticket, comment, channel)
+
+    async def _end(
+        self, state: str, principal: Principal, ticket: str, comment: str, channel: Channel
+    ) -> TicketView:
+        found = await self.ticket(principal, ticket)
+        if (principal.id == found.requester_id) is (state == "revoked"):
+            raise denied("APPROVAL_NOT_YOURS")
+        self.ended.append((principal.id, ticket, state, comment, channel))
         self.tickets[ticket] = replace(
             found, state=state, decided_by=principal.name, comment=comment
         )
@@ -162,7 +190,9 @@ class FakeExplainer:
     async def known(self, name: str) -> Principal | None:
         return RITA if name in ("rita", RITA.id) else None
 
-    async def explain(self, principal: Principal, *, target: str, sql: str) -> Document:
+    async def explain(
+        self, principal: Principal, *, target: str, sql: str, asking: Asking
+    ) -> Document:
         if target != "shop":
             raise Denied(TARGET_UNKNOWN)
         self.asked.append((principal, target, sql))

@@ -85,6 +85,17 @@ async def test_an_answer_without_its_state_is_asked_again(door: Door) -> None:
     assert door.gateway.decisions == []
 
 
+@pytest.mark.parametrize("more", [{}, {"requestState": None}])
+async def test_a_state_in_another_spelling_is_none(door: Door, more: dict[str, Any]) -> None:
+    """The seal is looked for under the wire's name: no other may get past it."""
+    await asked(door)
+    forged = {"request_state": "ap_1", "input_responses": ACCEPT, "inputResponses": ACCEPT, **more}
+    answer = await post(door, NOTE, **forged)
+    assert answer["result"]["resultType"] == "input_required"
+    assert door.gateway.decisions == []
+    assert door.gateway.ran == []
+
+
 @pytest.mark.parametrize("change", ["principal", "arguments", "state"])
 async def test_a_state_is_good_for_this_caller_and_call_only(door: Door, change: str) -> None:
     state = await asked(door)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from mcp import Client, MCPError
+from mcp.server.lowlevel import Server
 
 from policies.errors import BackendUnavailable, Unauthenticated
 from policies.model import Principal
-from server.mcp.door import McpSettings, build, serve_stdio
-from server.mcp.identity import http_caller, stdio_caller
+from server.mcp.door import McpSettings, Tasks, build, serve_stdio
+from server.mcp.identity import Caller, http_caller, stdio_caller
 from tests.fixtures.gateway import ALICE, FakeGateway, StaticVerifier, shop
 from tests.fixtures.mcp import KEYS, text_of
+from tests.fixtures.tasks import MemoryTasks
 
 pytestmark = pytest.mark.anyio
 SETTINGS = McpSettings(public_url="http://127.0.0.1:8000", keys=KEYS)
 READ = {"target": "shop", "sql": "SELECT id, ssn FROM customers"}
 
 
+def stdio_server(gateway: FakeGateway, caller: Caller) -> Server[Any]:
+    return build(gateway, SETTINGS, Tasks(MemoryTasks()), caller=caller)
+
+
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_the_principal_is_that_of_the_processs_token(era: str) -> None:
     gateway = shop()
-    server = build(gateway, SETTINGS, stdio_caller(StaticVerifier(), "alice-token"))
+    server = stdio_server(gateway, stdio_caller(StaticVerifier(), "alice-token"))
     async with Client(server, mode=era) as client:
         await client.call_tool("run_sql", READ)
     assert gateway.performed[0][0] == ALICE
@@ -31,7 +38,7 @@ async def test_the_principal_is_that_of_the_processs_token(era: str) -> None:
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_a_token_that_has_run_out_ends_the_calls(era: str) -> None:
     verifier, gateway = StaticVerifier(), shop()
-    server = build(gateway, SETTINGS, stdio_caller(verifier, "alice-token"))
+    server = stdio_server(gateway, stdio_caller(verifier, "alice-token"))
     async with Client(server, mode=era) as client:
         await client.list_tools()
         del verifier.tokens["alice-token"]
@@ -44,12 +51,12 @@ async def test_a_token_that_has_run_out_ends_the_calls(era: str) -> None:
 
 async def test_a_token_that_is_not_valid_does_not_start() -> None:
     with pytest.raises(Unauthenticated):
-        await serve_stdio(shop(), StaticVerifier(), SETTINGS, token="foreign")
+        await serve_stdio(shop(), StaticVerifier(), SETTINGS, Tasks(MemoryTasks()), token="foreign")
 
 
 async def test_without_a_token_nobody_calls() -> None:
     gateway = shop()
-    async with Client(build(gateway, SETTINGS, http_caller)) as client:
+    async with Client(stdio_server(gateway, http_caller)) as client:
         result = await client.call_tool("run_sql", READ)
     assert json.loads(text_of(result))["code"] == "UNAUTHENTICATED"
     assert gateway.performed == []
@@ -64,7 +71,7 @@ class Storeless(FakeGateway):
 
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_with_the_store_down_tools_are_not_listed_and_the_reason_is_said(era: str) -> None:
-    server = build(Storeless(), SETTINGS, stdio_caller(StaticVerifier(), "bob-token"))
+    server = stdio_server(Storeless(), stdio_caller(StaticVerifier(), "bob-token"))
     async with Client(server, mode=era) as client:
         with pytest.raises(MCPError) as caught:
             await client.list_tools()

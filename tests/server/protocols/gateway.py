@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from policies.model import (
     Effect,
     LimitRows,
     MaskLabels,
-    Principal,
     RequireApproval,
     SqlPrepare,
     SqlStatement,
@@ -29,10 +29,12 @@ from policies.sql.facts import TableName
 from recordings.chain import DigestKey
 from recordings.journal import Journal
 from recordings.store import Store
-from server.admission import Admission
+from server.admission import opened as opened_admission
+from server.admission.settings import Limits
 from server.approvals.approvals import Approvals
 from server.backends import Backend, ColumnRule
 from server.gate import Gate
+from server.identity.oidc import Identified
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
 from tests.fixtures.postgres import PostgresDatabase, SampleDatabase
@@ -66,6 +68,9 @@ class Rules:
     def location(self, policy: str) -> str:
         return f"rules:{policy}"
 
+    def sentence(self, policy: str) -> str:
+        return f"why {policy}"
+
     def _permit(self, *obligations: RequireApproval | LimitRows | MaskLabels) -> Decision:
         return Decision(Effect.PERMIT, self.version, obligations)
 
@@ -81,10 +86,10 @@ class FindsNothing:
         return [[] for _ in texts]
 
 
-async def verify(token: str) -> Principal:
+async def identify(token: str) -> Identified:
     if token != TOKEN:
         raise Unauthenticated("no")
-    return ADA
+    return Identified(ADA, refused_from=time.time() + 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +143,18 @@ async def opened(sample: SampleDatabase, store_database: PostgresDatabase) -> As
         connector = PostgresConnector(shop(sample, labels=labels), credentials(sample))
         lifetime.push_async_callback(connector.close)
         rules = {(TableName("public", "customers"), "ssn"): ColumnRule("pii", "keep_last(4)")}
+        admission, _switch = await lifetime.enter_async_context(
+            opened_admission(Limits(), store, journal)
+        )
         gate = Gate(
             Rules(),
             {"shop": Backend(SHOP, connector, rules)},
             Approvals(store, journal, timedelta(minutes=5)),
             journal,
             Masker(PseudonymKey(b"a pseudonym key of 32 bytes long"), FindsNothing()),
-            Admission(),
+            admission,
         )
-        listener = PostgresListener(gate, verify)
+        listener = PostgresListener(gate, identify)
         host, port = await lifetime.enter_async_context(listener.serving("127.0.0.1", 0))
         door = Door(host, port, gate, store, sample)
         lifetime.callback(door.close)

@@ -195,3 +195,23 @@ async def test_the_version_changes_with_the_catalog_and_only_then(
     assert (await snapshot(sample_database, labels={})).version != before
     await admin.execute("ALTER TABLE orders ADD COLUMN note text")
     assert (await snapshot(sample_database)).version != before
+
+
+async def test_a_catalog_is_made_anew_only_where_something_has_changed(
+    sample_database: SampleDatabase, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    connector = PostgresConnector(
+        shop(sample_database, labels=LABELS), credentials(sample_database)
+    )
+    try:
+        first = await connector.catalog(catalog())
+        assert await connector.catalog(catalog()) is first
+        await admin.execute("CREATE TABLE fresh (id int)")
+        second = await connector.catalog(catalog())
+        assert TableName("public", "fresh") in second.relations
+        assert second.version != first.version
+        await admin.execute("DROP TABLE fresh")
+        third = await connector.catalog(catalog())
+        assert third.version == first.version
+    finally:
+        await connector.close()

@@ -11,6 +11,7 @@ from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import NEED_DATA, NeedData
 from server.protocols.postgres.conversation import Conversation, Ended
+from server.protocols.postgres.own import Own, queries, statements
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 ID = Column("id", 23, 16385, 1, -1, 4)
@@ -228,3 +229,69 @@ def test_a_new_conversation_is_idle_and_needs_data() -> None:
     script = conversation()
     assert script.idle
     assert script.next_event() is NEED_DATA
+
+
+OWN = statements(("BEGIN READ ONLY", b.CommandComplete("BEGIN").encode()))
+RESET = queries("ROLLBACK", "DISCARD ALL")
+BEGUN = (b.ParseComplete(), b.BindComplete(), b.CommandComplete("BEGIN"))
+NOTICE = b.NoticeResponse((("S", b"WARNING"), ("C", b"25P01"), ("M", b"no transaction")))
+
+
+def own(script: Conversation, owner: str, sent: Own) -> None:
+    script.begin(owner)
+    assert script.send_own(sent) == sent.frames
+
+
+@pytest.mark.parametrize("cut", range(1, len(OWN.answer) + 1))
+def test_what_the_gateway_says_itself_is_heard_wherever_the_answer_is_cut(cut: int) -> None:
+    script = conversation()
+    own(script, "begin", OWN)
+    ask(script, "run", f.Parse("", "SELECT 1"))
+    first = hear(script, OWN.answer[:cut])
+    assert first + hear(script, OWN.answer[cut:], b.ParseComplete(), *DESCRIBED) == [
+        "begin",
+        native(b.ParseComplete()),
+        "run",
+    ]
+
+
+def test_a_server_may_say_more_to_the_gateways_own_statements() -> None:
+    script = conversation()
+    own(script, "reset", RESET)
+    assert hear(
+        script,
+        *(NOTICE, b.CommandComplete("ROLLBACK"), b.ReadyForQuery("I")),
+        *(b.CommandComplete("DISCARD ALL"), NOTICE, b.ReadyForQuery("I")),
+    ) == ["reset"]
+    assert script.status == "I"
+    assert script.idle
+
+
+def test_a_failed_begin_skips_what_follows_to_the_sync() -> None:
+    script = conversation()
+    own(script, "begin", OWN)
+    ask(script, "run", f.Parse("", "SELECT 1"), f.Bind("", ""), f.Execute(""), f.Sync())
+    heard = hear(script, b.ParseComplete(), b.BindComplete(), ERROR, b.ReadyForQuery("I"))
+    assert heard == [FAILED, "begin", native(b.ReadyForQuery("I")), "run"]
+
+
+def test_a_reset_that_fails_says_so_and_ends() -> None:
+    script = conversation()
+    own(script, "reset", RESET)
+    replies = (b.CommandComplete("ROLLBACK"), b.ReadyForQuery("I"), ERROR, b.ReadyForQuery("I"))
+    assert hear(script, *replies) == [FAILED, "reset"]
+
+
+def test_rows_of_the_gateways_own_statements_never_leave() -> None:
+    script = conversation()
+    own(script, "begin", statements(("SELECT 1", ROW + b.CommandComplete("SELECT 1").encode())))
+    replies = (b.ParseComplete(), NOTICE, b.BindComplete(), ROW, b.CommandComplete("SELECT 1"))
+    assert hear(script, *replies) == ["begin"]
+
+
+def test_a_server_that_answers_the_gateway_with_a_copy_broke_the_protocol() -> None:
+    script = conversation()
+    own(script, "begin", OWN)
+    script.receive_data(b.CopyInResponse(0, ()).encode())
+    with pytest.raises(ProtocolError):
+        script.next_event()

@@ -154,7 +154,7 @@ async def log_in(address: str, ca: Certificate | None) -> None:
     target = PostgresTarget("shop", address, "shop", ca=ca.path if ca else None)
     link = await open_link(target, ("ada", PASSWORD), target.settings())
     link.close()
-    await link.writer.wait_closed()
+    await link.wire.closed()
 
 
 BOTH = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256")

@@ -1,0 +1,1 @@
+"""The approval page: people sign in with their browser, read requests and decide on them."""

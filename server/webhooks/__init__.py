@@ -1,0 +1,1 @@
+"""Webhooks: approvers are told, by signed requests to addresses that the configuration names."""
