@@ -57,7 +57,7 @@ class _WorkerLost(Exception):
 
 
 class ScanWorker:
-    """A `SpanFinder` over a spawned process; starts with `async with`, in the background.
+    """A `SpanFinder` over a spawned process, which starts with `warm` or with the first text.
 
     Texts that the prefilter clears never leave this process.
     """
@@ -68,8 +68,11 @@ class ScanWorker:
         self._process: _WorkerProcess | None = None
 
     async def __aenter__(self) -> Self:
-        self._lane.submit(self._warm)
         return self
+
+    def warm(self) -> None:
+        """Start the process in the background, so that the first text does not wait for it."""
+        self._lane.submit(self._warm)
 
     async def __aexit__(
         self,

@@ -1,6 +1,7 @@
 """Recorded requests -> the questions that they were: facts as they were recorded, no catalog.
 
-Reads the lines of `recordings.export`: `session_opened`, and the intents and decisions after it.
+Reads the lines of `recordings.export`: `session_opened`, which is a request of its own, and the
+intents and decisions after it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableName, TableUse
 
 Line = Mapping[str, Any]
 
-_ASKED: Final = frozenset({"intent", "decision"})
+_ASKED: Final = frozenset({"session_opened", "intent", "decision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def recorded_requests(
         document = line.get("document", {})
         if line["kind"] == "session_opened":
             people[line["session"]] = _principal(document["principal"])
-        elif line["kind"] in _ASKED and "action" in document:
+        if line["kind"] in _ASKED and "action" in document:
             yield _request(line, people.get(line["session"]), targets)
 
 
@@ -67,7 +68,7 @@ def _request(
     target = targets.get(document["target"])
     if target is None:
         return Skipped("requests on targets that are not configured here")
-    facts = document["facts"]
+    facts = document.get("facts")
     request = AccessRequest(
         principal=principal,
         target=target,

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from recordings.anchors import Head
 from recordings.chain import DigestKey, Entry, Json, canonical
@@ -31,8 +31,7 @@ CLOSE_WITHIN: Final = 5.0  # seconds
 INTERRUPTED_AT_ONCE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One thing that happened. `session` is empty for what belongs to none.
 
     The document says what it was; `body` is what retention may delete: a statement, rows.

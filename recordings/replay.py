@@ -44,6 +44,8 @@ class Replay:
         yield f"session {escaped(record.session)} on {_word(document, 'target')}"
         yield f"{_INDENT}{record.time:%Y-%m-%d} UTC, over {_word(document, 'channel')}"
         yield f"{_INDENT}{_word(who, 'name')} ({_word(who, 'id')}), by agent {_word(who, 'agent')}"
+        if policies := _policies(document):
+            yield f"{_INDENT}policies: {', '.join(policies)}"
 
     def _decision(self, record: StoredRecord) -> Iterator[str]:
         effect = _word(record.document, "effect")

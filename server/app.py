@@ -90,6 +90,7 @@ class Running:
     verifier: RecordedVerifier
     webhooks: WebhookDesk
     switch: KillSwitch
+    scanner: ScanWorker
 
     @property
     def admitted(self) -> AdmittedVerifier:
@@ -138,7 +139,18 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             Dispatcher.dispatching(store, approvals, journal, configuration.notifications)
         )
         webhooks = WebhookDesk(dispatcher)
-        yield Running(configuration, keys, store, journal, gate, desk, verifier, webhooks, switch)
+        yield Running(
+            configuration,
+            keys,
+            store,
+            journal,
+            gate,
+            desk,
+            verifier,
+            webhooks,
+            switch,
+            scanner,
+        )
 
 
 async def serve(path: Path) -> None:
@@ -158,6 +170,7 @@ async def stdio(path: Path) -> None:
     if not token:
         raise ConfigError("OSTIARY_TOKEN is not set: put your token there, see `ostiary login`")
     async with running(load(path)) as gateway:
+        gateway.scanner.warm()
         tasks = Tasks(StoredTasks(gateway.store))
         settings = gateway.mcp_settings
         await serve_stdio(gateway.desk, gateway.admitted, settings, tasks, token=token)
@@ -195,8 +208,10 @@ async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     )
     gc.collect()
     gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
+    gc.set_threshold(20_000, 20, 50)
     async with tasks.running():
-        await HttpServer(uvicorn_settings, in_flight.stop).serve()
+        door = HttpServer(uvicorn_settings, begun=gateway.scanner.warm, end_calls=in_flight.stop)
+        await door.serve()
 
 
 def _console(gateway: Running) -> AbstractAsyncContextManager[Sequence[Route]]:

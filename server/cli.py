@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -45,8 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: Namespace) -> int:
     command: Command = parsed.command
-    # Imported by name: `--help` must not wait for the whole gateway to load.
+    # Imported by name: `--help` must not wait for the whole gateway to load. What it makes stays,
+    # and collections that look for garbage in it meanwhile take a seventh of the time.
+    gc.disable()
     module = importlib.import_module(f"server.commands.{command.module}")
+    gc.freeze()
+    gc.enable()
     result: int = getattr(module, command.function)(parsed)
     return result
 

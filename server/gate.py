@@ -196,7 +196,7 @@ class Gate:
         if decision.effect is not Effect.PERMIT or decision.obligations:
             await self._refuse(request, decision)
             raise Denied(unknown_target(target))
-        opening = (records.opened(request), records.intent(request, decision))
+        opening = (records.opened(request, decision),)
         return Grant(request, decision, _ONLY_THE_GATE), backend, opening
 
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:

@@ -23,12 +23,23 @@ class HttpServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, end_calls: Callable[[float], Awaitable[None]]
+        self,
+        config: uvicorn.Config,
+        *,
+        begun: Callable[[], None],
+        end_calls: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`end_calls` gives calls in flight so many seconds, and then an answer."""
+        """`begun` is called once calls are taken; `end_calls` gives those in flight so many
+        seconds, and then an answer."""
         super().__init__(config)
+        self._begun = begun
         self._end_calls = end_calls
         AppStatus.enable_automatic_graceful_drain = False  # it cuts off event streams at once
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the door."""
+        await super().startup(sockets)
+        self._begun()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is in flight, and then close connections."""

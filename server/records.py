@@ -45,8 +45,8 @@ def principal_document(principal: Principal) -> dict[str, Json]:
     }
 
 
-def opened(request: AccessRequest) -> Record:
-    """A caller was let in to one target."""
+def opened(request: AccessRequest, decision: Decision) -> Record:
+    """A caller is let in to one target: the intent of its `Connect`, and who is behind it."""
     target = request.target
     return Record(
         request.session,
@@ -56,6 +56,12 @@ def opened(request: AccessRequest) -> Record:
             "target": target.name if target else "",
             "protocol": target.kind if target else "",
             "channel": request.channel.value,
+            "reason": kept_text(request.reason),
+            "action": action_document(request.action),
+            "effect": decision.effect.value,
+            "policy_version": decision.policy_version,
+            "questions": _questions(decision),
+            **_audits(decision),
         },
     )
 

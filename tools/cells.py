@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -76,10 +77,13 @@ TYPE_NAMES: Final[Mapping[int, str]] = MappingProxyType(
 """Built-in types by oid (PostgreSQL, pg_type.dat); oids below 10000 never change."""
 
 _NUMBERS: Final = frozenset({20, 21, 23, 26, 700, 701})
-_JSON: Final = frozenset({114, 3802})
+_INTEGERS: Final = frozenset({20, 21, 23, 26})
+_NUMBERS_OR_JSON: Final = _NUMBERS | {114, 3802}
 _BOOL: Final = 16
 _EXACT_IN_JSON: Final = 2**53 - 1
 """Beyond this a JSON number is not exact in most readers (RFC 8259, section 6)."""
+_ALWAYS_EXACT: Final = 15  # characters of an integer
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 
 def type_name(oid: int) -> str:
@@ -103,7 +107,9 @@ def json_value(text: str, column: Column) -> JsonValue:
         return text
     if column.type == _BOOL:
         return {"t": True, "f": False}.get(text, text)
-    if column.type not in _NUMBERS | _JSON:
+    if column.type in _INTEGERS and len(text) <= _ALWAYS_EXACT and _INTEGER.fullmatch(text):
+        return int(text)
+    if column.type not in _NUMBERS_OR_JSON:
         return text
     try:
         value = _exactly(text)

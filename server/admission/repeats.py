@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from policies.errors import BackendUnavailable
@@ -95,4 +95,4 @@ class Repeats:
 
 
 def _with_number(kind: _Kind) -> Record:
-    return replace(kind.record, document={**kind.record.document, "repeated": kind.repeated})
+    return kind.record._replace(document={**kind.record.document, "repeated": kind.repeated})
