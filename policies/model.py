@@ -306,24 +306,25 @@ class Decision:
     refusal: Refusal | None = None
     questions: tuple[Question, ...] = field(default=())
     audits: tuple[Audit, ...] = ()
+    approvals: tuple[RequireApproval, ...] = field(init=False, repr=False, compare=False)
+    masked_labels: frozenset[str] = field(init=False, repr=False, compare=False)
+    row_limit: int | None = field(init=False, repr=False, compare=False)
+    time_limit: float | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def approvals(self) -> tuple[RequireApproval, ...]:
-        return tuple(o for o in self.obligations if isinstance(o, RequireApproval))
-
-    @property
-    def masked_labels(self) -> frozenset[str]:
-        masks = (o.labels for o in self.obligations if isinstance(o, MaskLabels))
-        return frozenset().union(*masks)
-
-    @property
-    def row_limit(self) -> int | None:
-        return min((o.count for o in self.obligations if isinstance(o, LimitRows)), default=None)
-
-    @property
-    def time_limit(self) -> float | None:
-        limits = (o.seconds for o in self.obligations if isinstance(o, LimitTime))
-        return min(limits, default=None)
+    def __post_init__(self) -> None:
+        # Read off the obligations once: a decision is remembered, and serves many requests.
+        wanted = self.obligations
+        masks = (o.labels for o in wanted if isinstance(o, MaskLabels))
+        rows = (o.count for o in wanted if isinstance(o, LimitRows))
+        seconds = (o.seconds for o in wanted if isinstance(o, LimitTime))
+        read_off = {
+            "approvals": tuple(o for o in wanted if isinstance(o, RequireApproval)),
+            "masked_labels": frozenset[str]().union(*masks),
+            "row_limit": min(rows, default=None),
+            "time_limit": min(seconds, default=None),
+        }
+        for name, value in read_off.items():
+            object.__setattr__(self, name, value)
 
 
 class DecisionPoint(Protocol):

@@ -26,7 +26,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import orjson
 
@@ -104,6 +104,15 @@ def canonical(document: Mapping[str, Json]) -> bytes:
     if _NULL in written:
         _refuse_not_finite(document)
     return written
+
+
+def written(value: Json) -> Json:
+    """A part of many documents as canonical JSON, which none of them writes again.
+
+    Raises `ValueError` like `canonical`.
+    """
+    content = canonical({"": value}).removeprefix(b'{"":').removesuffix(b"}")
+    return cast(Json, orjson.Fragment(content))
 
 
 def _canonical_without_surrogates(document: Mapping[str, Json]) -> bytes:

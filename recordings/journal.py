@@ -113,7 +113,7 @@ class Journal:
     def accept_now(self, record: Record) -> bool:
         """The same where nothing need be waited for; false, and nothing done, where it must be."""
         self._refuse_without_writers()
-        taken = self._results.takes(self._entry(record, at=0))
+        taken = self._results.takes(self._entry(record, at=self._clock.stamp()))
         if taken:
             self._forget_closed(record)
         return taken

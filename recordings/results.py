@@ -57,35 +57,40 @@ class ResultQueue:
         Raises `JournalUnavailable` for a store that has failed for `stall_within` seconds and
         fails once more, or has made no room for as long.
         """
-        if entry.size > QUEUE_BYTES:
+        size = entry.size
+        if size > QUEUE_BYTES:
             raise JournalUnavailable("one record is larger than the journal takes")
-        if not self._keeps_as_end(entry):
-            await self._can_take(entry)
-        self._take(entry)
+        if not self._keeps_as_end(entry.kind, size):
+            await self._can_take(size)
+        self._take(entry._replace(at=self.stamp()), size)
 
     def takes(self, entry: Entry) -> bool:
-        """Take a record if there is room for it now, and nothing has failed; whether it was."""
-        if self._failure is not None or not self._has_room(entry):
+        """Take a record if there is room for it now, and nothing has failed; whether it was.
+
+        It was stamped just now.
+        """
+        size = entry.size
+        if self._failure is not None or not self._has_room(size):
             return False
-        self._take(entry)
+        self._take(entry, size)
         return True
 
-    def _keeps_as_end(self, entry: Entry) -> bool:
-        return entry.kind in ENDS and self._size + entry.size <= QUEUE_BYTES + RESERVE_BYTES
+    def _keeps_as_end(self, kind: str, size: int) -> bool:
+        return kind in ENDS and self._size + size <= QUEUE_BYTES + RESERVE_BYTES
 
-    def _take(self, entry: Entry) -> None:
-        self._queue.append(entry._replace(at=self.stamp()))
-        self._size += entry.size
+    def _take(self, entry: Entry, size: int) -> None:
+        self._queue.append(entry)
+        self._size += size
         self.outlet.wake.set()
         if self._size >= GATHERED:
             self._hurry.set()
 
-    async def _can_take(self, entry: Entry) -> None:
-        while self._failure is not None or not self._has_room(entry):
+    async def _can_take(self, size: int) -> None:
+        while self._failure is not None or not self._has_room(size):
             if self._failure is not None:
                 await self._recovered()
             else:
-                await self._wait_for_room(entry)
+                await self._wait_for_room(size)
 
     async def _recovered(self) -> None:
         """Wait for an attempt that succeeds. Raises `JournalUnavailable`."""
@@ -177,12 +182,12 @@ class ResultQueue:
         for _ in range(count):
             self._size -= self._queue.popleft().size
 
-    def _has_room(self, entry: Entry) -> bool:
-        return self._size + entry.size <= QUEUE_BYTES and len(self._queue) < QUEUE_RECORDS
+    def _has_room(self, size: int) -> bool:
+        return self._size + size <= QUEUE_BYTES and len(self._queue) < QUEUE_RECORDS
 
-    async def _wait_for_room(self, entry: Entry) -> None:
+    async def _wait_for_room(self, size: int) -> None:
         self._now()
-        await self._until(lambda: self._failure is not None or self._has_room(entry), ROOM_WITHIN)
+        await self._until(lambda: self._failure is not None or self._has_room(size), ROOM_WITHIN)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         """Wait for the condition. Raises `JournalUnavailable`: the journal is too slow."""

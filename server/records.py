@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from policies.errors import Refusal
 from policies.model import (
@@ -32,7 +33,8 @@ from policies.model import (
     WithdrawApproval,
 )
 from policies.sql.facts import SqlFacts
-from recordings.journal import Json, Record
+from recordings.chain import Json, written
+from recordings.journal import Record
 from server.recorded_input import Kept, kept, kept_text
 
 
@@ -247,8 +249,14 @@ def _request_document(request: AccessRequest, shown: Kept) -> dict[str, Json]:
         "channel": request.channel.value,
         "reason": kept_text(request.reason),
         "action": action,
-        "facts": facts_document(request.facts),
+        "facts": _facts(request.facts),
     }
+
+
+@lru_cache(maxsize=4096)
+def _facts(facts: SqlFacts | None) -> Json:
+    """Facts as they stand in a record: the same for every call of a statement."""
+    return written(facts_document(facts))
 
 
 def _audits(decision: Decision) -> dict[str, Json]:

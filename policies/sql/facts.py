@@ -78,6 +78,11 @@ class SqlFacts:
     objects: tuple[tuple[TableName, int], ...] = ()
     opaque: Opaque | None = None
 
+    def __hash__(self) -> int:
+        # Facts are looked up at every call: by what tells statements apart, and is hashed already.
+        names = [(use.table.name, use.columns) for use in self.tables]
+        return hash((self.effect, self.kinds, self.functions, *names))
+
     @property
     def read_only(self) -> bool:
         """Proven to change nothing on the server."""
