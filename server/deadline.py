@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
+class Passed(TimeoutError):
+    """What was waited for did not come by the deadline."""
+
+
 class Deadline:
-    """Begins with its making; to be closed. One task at a time waits under it."""
+    """Begins with its making; to be closed. One task at a time waits under it.
+
+    Infinitely many seconds never pass.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Task[object] | None = None
         self._passed = self._cancels = False
-        self._timer: asyncio.Handle = self._loop.call_later(seconds, self._pass)
+        self._timer: asyncio.Handle | None = None
+        if seconds < math.inf:
+            self._timer = self._loop.call_later(seconds, self._pass)
 
     async def bound(self, items: AsyncIterator[T]) -> T | None:
-        """The next item, or None at the end. Raises `TimeoutError` where it isn't there in time.
+        """The next item, or None at the end. Raises `Passed` where it isn't there in time.
 
         Only waiting is cut off, never what is done with an item in between.
         """
@@ -33,7 +43,7 @@ class Deadline:
             item = await anext(items, None)
         except asyncio.CancelledError as cancelled:
             if self._retracts(task, before):
-                raise TimeoutError from cancelled
+                raise Passed from cancelled
             raise
         except BaseException:
             self._retracts(task, before)
@@ -44,7 +54,8 @@ class Deadline:
         return item
 
     def close(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _pass(self) -> None:
         self._passed = True

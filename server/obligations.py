@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final, assert_never
 
 from masking.cells import ColumnShape, Keep, Mask, Masker, Plan, Scan, Treatment
@@ -27,7 +28,7 @@ from recordings.events import (
 from recordings.journal import Journal, Json, Record
 from recordings.rows import ROW_CODECS
 from server.backends import Backend
-from server.deadline import Deadline
+from server.deadline import Deadline, Passed
 
 RECORDED_BYTES: Final = 1 << 20  # of one result; past it: counts and a hash
 TIME_GRACE: Final = 2.0  # seconds past a time limit, after which the gate itself gives up
@@ -75,26 +76,32 @@ class Shaping:
 
 async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
     """Limit, mask, record and pass on each event; nothing is delivered that was not recorded."""
+    limit = shaping.decision.time_limit or inf
+    deadline = Deadline(limit + TIME_GRACE)  # behind the target's own statement timeout
     plan: Plan | None = None
-    limit = shaping.decision.time_limit
-    async for event in raw if limit is None else _in_time(raw, limit):
-        match event:
-            case Columns(columns):
-                plan = _plan(columns, shaping)
-                shaped: Event = _described(columns, plan)
-            case Rows():
-                if plan is None:
-                    raise ProtocolError("rows came before their description")
-                _within_limit(event, shaping)
-                shaped = await _masked(event, plan, shaping)
-            case Failed():
-                shaped = await _scrubbed(event, shaping)
-            case Done() | Native() | Pending():
-                shaped = event
-            case _:
-                assert_never(event)
-        await _record(shaped, shaping)
-        yield shaped
+    try:
+        while (event := await deadline.bound(raw)) is not None:
+            match event:
+                case Columns(columns):
+                    plan = _plan(columns, shaping)
+                    shaped: Event = _described(columns, plan)
+                case Rows():
+                    if plan is None:
+                        raise ProtocolError("rows came before their description")
+                    _within_limit(event, shaping)
+                    shaped = await _masked(event, plan, shaping)
+                case Failed():
+                    shaped = await _scrubbed(event, shaping)
+                case Done() | Native() | Pending():
+                    shaped = event
+                case _:
+                    assert_never(event)
+            await _record(shaped, shaping)
+            yield shaped
+    except Passed as passed:
+        raise Denied(_too_long(limit)) from passed
+    finally:
+        deadline.close()
 
 
 def treatment(column: Column, index: int, shaping: Shaping) -> Treatment:
@@ -212,22 +219,9 @@ async def _accept(
     await shaping.journal.accept(Record(shaping.session, kind, document, body))
 
 
-async def _in_time(raw: Results, limit: float) -> AsyncIterator[Event]:
-    """Each event by the deadline: the backstop behind the target's own statement timeout."""
-    deadline = Deadline(limit + TIME_GRACE)
-    try:
-        while True:
-            event = await deadline.bound(raw)
-            if event is None:
-                return
-            yield event
-    except TimeoutError as error:
-        raise Denied(
-            Refusal(
-                code="TIME_LIMIT",
-                reason=f"The statement ran longer than the {limit:g} s that policy allows.",
-                next_step="Narrow the statement so that it needs less work.",
-            )
-        ) from error
-    finally:
-        deadline.close()
+def _too_long(limit: float) -> Refusal:
+    return Refusal(
+        code="TIME_LIMIT",
+        reason=f"The statement ran longer than the {limit:g} s that policy allows.",
+        next_step="Narrow the statement so that it needs less work.",
+    )

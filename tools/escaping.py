@@ -18,7 +18,7 @@ def visible(text: str) -> str:
     read as such an escape. Line feeds are escaped too.
     """
     escaped = text.replace("\\u{", "\\u{5c}u{")
-    if escaped.isprintable() and not SHAPELESS.search(escaped):
+    if escaped.isprintable() and (escaped.isascii() or not SHAPELESS.search(escaped)):
         return escaped
     return "".join(map(_shown, escaped))
 

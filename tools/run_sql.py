@@ -132,19 +132,21 @@ class SqlRendering:
     def _output(self, done: Done, outcome: Outcome) -> RunSqlOutput:
         table = self.table
         more = done.more or table.full
-        return RunSqlOutput(
-            columns=[
-                SqlColumn(name=c.name, type=type_name(c.type), masked=bool(c.masked))
-                for c in table.columns
-            ],
-            rows=table.rows,
-            row_count=len(table.rows),
-            command=done.tag,
-            truncated=more or table.shortened,
-            next_cursor=self._cursor(outcome) if more else None,
-            masked_columns={c.name: c.masked for c in table.columns if c.masked},
-            duration_ms=outcome.duration_ms,
-            session=outcome.session,
+        return RunSqlOutput.model_validate(
+            {
+                "columns": [
+                    {"name": c.name, "type": type_name(c.type), "masked": bool(c.masked)}
+                    for c in table.columns
+                ],
+                "rows": table.rows,
+                "row_count": len(table.rows),
+                "command": done.tag,
+                "truncated": more or table.shortened,
+                "next_cursor": self._cursor(outcome) if more else None,
+                "masked_columns": {c.name: c.masked for c in table.columns if c.masked},
+                "duration_ms": outcome.duration_ms,
+                "session": outcome.session,
+            }
         )
 
     def _cursor(self, outcome: Outcome) -> str | None:

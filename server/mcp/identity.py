@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -45,14 +46,19 @@ class TokenVerifier:
             principal = await self.verifier.verify(token)
         except (Unauthenticated, BackendUnavailable):  # a refusal that can't be recorded is one
             return None
-        # The token itself is not kept: nothing downstream needs it.
-        return PrincipalToken(
-            token="",
-            client_id=principal.agent,
-            scopes=[],
-            subject=principal.id,
-            principal=principal,
-        )
+        return _token(principal)
+
+
+@lru_cache(maxsize=1024)
+def _token(principal: Principal) -> PrincipalToken:
+    # The token itself is not kept: nothing downstream needs it.
+    return PrincipalToken(
+        token="",
+        client_id=principal.agent,
+        scopes=[],
+        subject=principal.id,
+        principal=principal,
+    )
 
 
 @dataclass(frozen=True, slots=True)
