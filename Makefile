@@ -6,9 +6,11 @@ STATE ?= state
 TOUR ?= stay
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint .ci/constraints.txt
-SOURCES := server tools policies masking recordings tests .ci/sizes.py
+SOURCES := server tools policies masking recordings tests .ci/sizes.py .ci/compiled.py
+COMPILED_TESTS := tests/recordings tests/tools tests/masking tests/policies/test_memory.py \
+  tests/server/protocols tests/server/mcp tests/server/admission
 
-.PHONY: help demo check format test test-all bench clean
+.PHONY: help demo check format test test-all test-compiled bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -38,10 +40,16 @@ test-all: $(VENV)/.test $(VENV)/.programs  ## every test: real programs and full
 	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
 	  $(BIN)/python -m pytest -m "not full" -n 2 --dist loadfile
 	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
-	  $(BIN)/python -m pytest -m full
+	  $(BIN)/python -m pytest -m full -n 2 --dist loadfile
+	$(MAKE) test-compiled
 
-bench: $(VENV)/.test  ## a governed call beside the SDK's bare tool, both in one run
-	$(BIN)/python -m tests.bench.calls
+test-compiled: $(VENV)/compiled/.made  ## the tests of the modules that can be compiled, in that form
+	cd $(VENV)/compiled && $(abspath $(BIN))/python -m pytest $(COMPILED_TESTS) \
+	  -m "not programs and not full and not gateways and not sources" -n 2 --dist loadfile
+
+bench: $(VENV)/compiled/.made  ## a governed call beside the SDK's bare tool; facts and decisions beside the bare libraries
+	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.calls
+	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.facts
 
 clean:  ## remove the environment and the demo's state
 	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis
@@ -59,6 +67,15 @@ $(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime
+
+# A wheel with compiled modules, as it is installed for speed, and the tests beside it.
+$(VENV)/compiled/.made: $(shell find server tools policies masking recordings tests -name '*.py') .ci/compiled.py pyproject.toml $(VENV)/.test
+	rm -rf $(VENV)/compiled && mkdir $(VENV)/compiled
+	OSTIARY_COMPILE=1 $(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps \
+	  --wheel-dir $(VENV)/compiled .
+	cd $(VENV)/compiled && $(abspath $(BIN))/python -m zipfile -e ostiary-*.whl .
+	cp -r tests pyproject.toml .ci $(VENV)/compiled/
+	@touch $@
 
 # Node comes from PyPI, so that every machine runs the same one.
 $(VENV)/.programs: .ci/programs/package.json .ci/programs/package-lock.json $(VENV)/.test

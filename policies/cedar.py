@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import cedarpy
+import orjson
 
 from policies import packs
 from policies.errors import Refusal
-from policies.loading import PolicySets, load_policy_sets
-from policies.mentions import attributes
+from policies.loading import PolicySets, load_policy_sets, policy_set
+from policies.mentions import attributes, words
 from policies.model import (
     AccessRequest,
     Audit,
@@ -24,11 +27,23 @@ from policies.model import (
     Question,
     ReadCatalog,
     RequireApproval,
+    SqlPlan,
     SqlPrepare,
 )
-from policies.questions import Asked, Unanswerable, entities, questions, request_context, sql_facts
+from policies.questions import (
+    Asked,
+    Entity,
+    Unanswerable,
+    entities,
+    questions,
+    request_context,
+    sql_facts,
+)
+from policies.relevance import Actions
 
 VOLATILE: Final = ("now", "session", "reason")
+KNOWN_ENTITIES: Final = 512
+LARGEST_KNOWN: Final = 8192  # characters
 STARTER: Final = packs.directory_of("starter")
 
 _NEXT_STEPS: Final[Mapping[str, str]] = {
@@ -91,6 +106,10 @@ class CedarDecisionPoint:
         self._sets = sets
         self._order = {identifier: i for i, identifier in enumerate(sets.policies)}
         self._reads = frozenset(_volatile_names(sets))
+        self._named = frozenset(w for p in sets.policies.values() for w in words(p.document))
+        self._actions = Actions(sets.schema)
+        self._by_action: dict[str, cedarpy.PolicySet] = {}
+        self._known: OrderedDict[str, cedarpy.Entities] = OrderedDict()
 
     @property
     def version(self) -> str:
@@ -150,22 +169,68 @@ class CedarDecisionPoint:
 
     def _put(self, request: AccessRequest) -> _Put:
         asked, context = questions(request), request_context(request)
-        documents = [dict(question.document(request.principal, context)) for question in asked]
-        known = cedarpy.Entities.from_json_str(
-            json.dumps(entities(request, asked)), self._sets.schema
-        )
-        return _Put(asked, documents, known)
+        documents = [
+            {**question.document(request.principal), "context": self._context(question, context)}
+            for question in asked
+        ]
+        return _Put(asked, documents, self._entities(entities(request, asked)))
+
+    def _context(self, question: Asked, request: Mapping[str, Any]) -> str:
+        """What policies read of a question's context: the rest would cost more than to decide."""
+        whole = question.whole(request)
+        return _text({part: self._read(value) for part, value in whole.items()})
+
+    def _read(self, value: object) -> object:
+        # Whoever compares a record as a whole names its attributes, too.
+        if not isinstance(value, dict):
+            return value
+        return {name: part for name, part in value.items() if name in self._named}
+
+    def _entities(self, found: list[Entity]) -> cedarpy.Entities:
+        """Cedar's form of them; that of the same ones is kept for a while."""
+        written = _text(found)
+        known = self._known.get(written)
+        if known is None:
+            known = cedarpy.Entities.from_json_str(written, self._sets.schema)
+            if len(written) <= LARGEST_KNOWN:
+                self._known[written] = known
+            if len(self._known) > KNOWN_ENTITIES:
+                self._known.popitem(last=False)
+        return known
 
     def _answers(self, put: _Put) -> tuple[_Answer, ...]:
-        core, gates = self._ask(put, self._sets.core), self._ask(put, self._sets.gates)
-        rows = zip(put.asked, core, gates, strict=True)
-        return tuple(self._answer(question, *results) for question, *results in rows)
+        answers: list[_Answer] = []
+        asked = zip(put.asked, put.documents, strict=True)
+        for action, together in groupby(asked, key=lambda pair: pair[0].action):
+            pairs = tuple(together)
+            results = self._ask([document for _, document in pairs], action, put.known)
+            for (question, _), result in zip(pairs, results, strict=True):
+                answers.append(self._answer(question, result))
+        return tuple(answers)
+
+    def _deciding(self, action: str) -> cedarpy.PolicySet:
+        """The policies in force that have a say on an action, as Cedar is asked with them.
+
+        Gates go in as permits, so that one question tells of both: a hard forbid wins over them
+        as over permits, and what permits is what `_answer` finds to be a permit by its own text.
+        """
+        found = self._by_action.get(action)
+        if found is None:
+            documents = {
+                p.id: {**p.document, "effect": "permit"} if p.note.obligations else p.document
+                for p in self._sets.policies.values()
+                if p.enforced and self._actions.has_say(p.document, action)
+            }
+            found = self._by_action[action] = policy_set(documents)
+        return found
 
     def _audits(self, request: AccessRequest, put: _Put) -> tuple[Audit, ...]:
         """What policies in audit mode would have done; an error of theirs is reported as well."""
         if self._sets.audited is None:
             return ()
-        results = self._results(put, self._sets.audited)
+        results: list[cedarpy.AuthzResult] = cedarpy.is_authorized_batch(
+            put.documents, self._sets.audited, put.known
+        )
         fired = {policy for result in results for policy in result.diagnostics.reasons}
         errors = "\n".join(e for result in results for e in result.diagnostics.errors)
         audited = [p for p in self._sets.policies.values() if not p.enforced]
@@ -178,30 +243,32 @@ class CedarDecisionPoint:
         obligations = _owed(request, written)
         return None if written and not obligations else Audit(policy, obligations, failed)
 
-    def _results(self, put: _Put, policies: cedarpy.PolicySet) -> list[cedarpy.AuthzResult]:
-        found: list[cedarpy.AuthzResult] = cedarpy.is_authorized_batch(
-            put.documents, policies, put.known, self._sets.schema
+    def _ask(
+        self, documents: list[dict[str, Any]], action: str, known: cedarpy.Entities
+    ) -> list[cedarpy.AuthzResult]:
+        # Contexts are not checked against the schema again: they are made of typed facts, the
+        # tests check what is made, and an attribute that is missing is an error, which denies.
+        results: list[cedarpy.AuthzResult] = cedarpy.is_authorized_batch(
+            documents, self._deciding(action), known
         )
-        return found
-
-    def _ask(self, put: _Put, policies: cedarpy.PolicySet) -> list[cedarpy.AuthzResult]:
-        results = self._results(put, policies)
         failed = any(
             result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision
             for result in results
         )
-        if failed or len(results) != len(put.documents):
+        if failed or len(results) != len(documents):
             raise _EvaluationFailed
         return results
 
-    def _answer(
-        self, asked: Asked, core: cedarpy.AuthzResult, gates: cedarpy.AuthzResult
-    ) -> _Answer:
-        determining = self._sorted(core.diagnostics.reasons)
-        fired = self._sorted(gates.diagnostics.reasons)
-        if core.decision is cedarpy.Decision.Allow:
-            return _Answer(asked, allowed=True, permits=determining, gates=fired)
-        return _Answer(asked, allowed=False, forbids=determining)
+    def _answer(self, asked: Asked, result: cedarpy.AuthzResult) -> _Answer:
+        policies = self._sets.policies
+        determining = self._sorted(result.diagnostics.reasons)
+        gates = tuple(p for p in determining if policies[p].note.obligations)
+        others = tuple(p for p in determining if not policies[p].note.obligations)
+        if result.decision is not cedarpy.Decision.Allow:
+            return _Answer(asked, allowed=False, forbids=others)
+        if not any(policies[p].document["effect"] == "permit" for p in others):
+            return _Answer(asked, allowed=False)
+        return _Answer(asked, allowed=True, permits=others, gates=gates)
 
     def _sorted(self, policies: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(policies, key=lambda policy: self._order[policy]))
@@ -241,9 +308,16 @@ class CedarDecisionPoint:
 
 
 def _owed(request: AccessRequest, obligations: Iterable[Obligation]) -> tuple[Obligation, ...]:
-    """Parsing runs nothing, and the run that follows is asked again: no human for it twice."""
-    skipped = RequireApproval if isinstance(request.action, SqlPrepare) else ()
+    """Parsing and planning run nothing; what runs then is asked again: no human for it twice."""
+    skipped = RequireApproval if isinstance(request.action, SqlPrepare | SqlPlan) else ()
     return tuple(o for o in obligations if not isinstance(o, skipped))
+
+
+def _text(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise Unanswerable("the request holds what is no text") from error
 
 
 def _volatile_names(sets: PolicySets) -> Iterator[str]:

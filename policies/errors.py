@@ -6,11 +6,28 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a span stands in a statement, in characters from 1, and its line with marks below.
+
+    `offset` counts from the statement's beginning, as PostgreSQL's error position does.
+    """
+
+    line: int
+    column: int
+    offset: int
+    excerpt: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request was refused, in words for the person or model that asked.
 
     `code` is stable; `policy` is the `@id` of the policy, or "built-in" where no policy decided;
-    `subject` names what exactly was refused; `span` is its byte range in the statement.
+    `subject` names what exactly was refused; `span` is its byte range in the statement, and `place`
+    the same for readers. `would_pass` are changes with which policy was asked, and permits it.
     """
 
     code: str
@@ -19,6 +36,16 @@ class Refusal:
     policy: str = "built-in"
     subject: str = ""
     span: tuple[int, int] | None = None
+    place: Place | None = None
+    would_pass: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """The next step, and what would pass, in one text."""
+        if not self.would_pass:
+            return self.next_step
+        changes = "; or ".join(self.would_pass)
+        return f"{self.next_step} Policy would let it pass, if you: {changes}."
 
 
 class Denied(Exception):

@@ -50,14 +50,12 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySets:
-    """Two sets decide: `core` permits and forbids outright, `gates` forbid unless the gateway acts.
+    """The policies, of which the enforced ones decide; see `cedar.py` for how they are asked.
 
     `audited` decides nothing: forbids and gates in audit mode, or None where there are none.
     """
 
     schema: cedarpy.Schema
-    core: cedarpy.PolicySet
-    gates: cedarpy.PolicySet
     policies: Mapping[str, Policy]
     version: str
     audited: cedarpy.PolicySet | None = None
@@ -78,16 +76,9 @@ def load_policy_sets(
     policies = _unique(read_policy(text, schema) for text in texts)
     _check_names(policies, targets=targets, groups=groups)
     _check_labels(policies, labels, directory)
-    enforced = [p for p in policies.values() if p.enforced]
-    audited = [p for p in policies.values() if not p.enforced]
-    return PolicySets(
-        schema,
-        _policy_set(p for p in enforced if not p.note.obligations),
-        _policy_set(p for p in enforced if p.note.obligations),
-        policies,
-        _digest(schema_text, files),
-        _policy_set(audited) if audited else None,
-    )
+    audited = {p.id: p.document for p in policies.values() if not p.enforced}
+    version = _digest(schema_text, files)
+    return PolicySets(schema, policies, version, policy_set(audited) if audited else None)
 
 
 def read_files(directory: Path) -> Iterator[tuple[str, str]]:
@@ -195,8 +186,8 @@ def unmasked_labels(policies: Iterable[Policy], labels: Collection[str]) -> list
     return sorted(set(labels) - masked)
 
 
-def _policy_set(policies: Iterable[Policy]) -> cedarpy.PolicySet:
-    documents = {policy.id: policy.document for policy in policies}
+def policy_set(documents: Mapping[str, Mapping[str, Any]]) -> cedarpy.PolicySet:
+    """Policies in their JSON form, by id, as Cedar is asked with them."""
     whole = {"templates": {}, "templateLinks": [], "staticPolicies": documents}
     return cedarpy.PolicySet.from_json_str(json.dumps(whole))
 

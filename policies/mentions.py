@@ -66,6 +66,20 @@ def labels_named(node: object) -> Iterator[str]:
         yield from labels_named(operation)
 
 
+def words(node: object) -> Iterator[str]:
+    """Every text in a policy, names of attributes among them."""
+    match node:
+        case str():
+            yield node
+        case dict():
+            for key, value in node.items():
+                yield key
+                yield from words(value)
+        case list():
+            for item in node:
+                yield from words(item)
+
+
 def attributes(node: object) -> Iterator[str]:
     """The names of attributes that conditions read, or ask for with `has`."""
     match node:

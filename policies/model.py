@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from policies.errors import Refusal
-from policies.sql.facts import SqlFacts
+from policies.sql.facts import SqlFacts, TableName
 
 
 class Channel(StrEnum):
@@ -64,6 +64,14 @@ class Parameter:
     type: int = 0
 
 
+class Stage(StrEnum):
+    """How much of running a statement one message asks for: PostgreSQL's Bind and Execute."""
+
+    WHOLE = "whole"
+    BIND = "bind"
+    EXECUTE = "execute"
+
+
 @dataclass(frozen=True, slots=True)
 class SqlStatement:
     """Run one statement, and return at most `max_rows` rows (0: all) after the first `skip`."""
@@ -72,18 +80,52 @@ class SqlStatement:
     parameters: tuple[Parameter, ...] = ()
     skip: int = 0
     max_rows: int = 0
+    stage: Stage = Stage.WHOLE
 
 
 @dataclass(frozen=True, slots=True)
 class SqlPrepare:
-    """Let the target parse a statement (PostgreSQL's Parse); running it is asked again."""
+    """Let the target parse a statement (PostgreSQL's Parse); running it is asked again.
+
+    `types` are the oids that the client says its parameters have; 0 leaves it to the server.
+    """
 
     text: str
+    types: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPlan:
+    """Let the target plan a statement without running it: policy is asked what running it asks."""
+
+    text: str
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPreview:
+    """Run the statement of a ticket, look at what it changed, and roll it back."""
+
+    ticket: str
+    text: str
+    parameters: tuple[Parameter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCatalog:
     """The gateway itself reads names, columns and functions of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTarget:
+    """Sample at most `rows` rows of each of these tables, to propose labels; no value is shown.
+
+    Without `columns` all of a table's.
+    """
+
+    tables: tuple[TableName, ...]
+    columns: tuple[str, ...] = ()
+    rows: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +232,10 @@ Action = (
     Connect
     | SqlStatement
     | SqlPrepare
+    | SqlPlan
+    | SqlPreview
     | ReadCatalog
+    | ScanTarget
     | DecideApproval
     | WithdrawApproval
     | RevokeApproval

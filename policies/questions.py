@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
 
@@ -21,7 +21,10 @@ from policies.model import (
     ReadRecording,
     Requested,
     RevokeApproval,
+    ScanTarget,
+    SqlPlan,
     SqlPrepare,
+    SqlPreview,
     SqlStatement,
     Target,
     UnblockAgent,
@@ -53,14 +56,17 @@ class Asked:
     context: Mapping[str, Any] = field(default_factory=dict)
     use: TableUse | None = None
 
-    def document(self, principal: Principal, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The request as cedarpy takes it."""
+    def document(self, principal: Principal) -> Mapping[str, Any]:
+        """The request as cedarpy takes it, without its context."""
         return {
             "principal": _uid("User", principal.id),
             "action": _uid("Action", self.action),
             "resource": self.resource,
-            "context": {"request": request, **self.context},
         }
+
+    def whole(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The question's context with that of its request."""
+        return {"request": request, **self.context}
 
 
 def questions(request: AccessRequest) -> tuple[Asked, ...]:
@@ -68,14 +74,12 @@ def questions(request: AccessRequest) -> tuple[Asked, ...]:
     match request.action:
         case Connect():
             return (_on_target(request, "connect"),)
-        case SqlStatement() | SqlPrepare():
+        case SqlStatement() | SqlPrepare() | SqlPlan():
             return tuple(_of_statement(request))
-        case DecideApproval(ticket, approve, requested):
-            return (_on_ticket("approval.decide", ticket, requested, {"approves": approve}),)
-        case WithdrawApproval(ticket, requested):
-            return (_on_ticket("approval.withdraw", ticket, requested, {}),)
-        case RevokeApproval(ticket, requested):
-            return (_on_ticket("approval.revoke", ticket, requested, {}),)
+        case SqlPreview():
+            return _of_preview(request)
+        case DecideApproval() | WithdrawApproval() | RevokeApproval():
+            return (_of_ticket(request.action),)
         case ReadRecording(session):
             return (_of_recording(session),)
         case BlockAgent(kind, name) | UnblockAgent(kind, name):
@@ -86,6 +90,8 @@ def questions(request: AccessRequest) -> tuple[Asked, ...]:
             return (Asked("webhook.manage", _uid("Gateway", _ONE_GATEWAY), "webhook.manage"),)
         case ExplainPolicy(_, principal):
             return (_of_explanation(request, principal),)
+        case ScanTarget():
+            return (_on_target(request, "target.scan"),)
         case ReadCatalog():
             raise Unanswerable("reading a catalog is no user's action")
         case _:
@@ -116,7 +122,7 @@ def request_context(request: AccessRequest) -> Mapping[str, Any]:
 
 def sql_facts(request: AccessRequest) -> SqlFacts | None:
     """The facts that a statement is judged by; None for every other action."""
-    is_statement = isinstance(request.action, SqlStatement | SqlPrepare)
+    is_statement = isinstance(request.action, SqlStatement | SqlPrepare | SqlPlan)
     return request.facts if is_statement else None
 
 
@@ -127,6 +133,16 @@ def _instant(moment: datetime) -> str:
 def _on_target(request: AccessRequest, action: str, context: Mapping[str, Any] = {}) -> Asked:
     target = _required(request.target)
     return Asked(action, _uid("Target", target.name), f"{action} on {target.name}", context)
+
+
+def _of_ticket(action: DecideApproval | WithdrawApproval | RevokeApproval) -> Asked:
+    match action:
+        case DecideApproval(ticket, approve, requested):
+            return _on_ticket("approval.decide", ticket, requested, {"approves": approve})
+        case WithdrawApproval(ticket, requested):
+            return _on_ticket("approval.withdraw", ticket, requested, {})
+        case RevokeApproval(ticket, requested):
+            return _on_ticket("approval.revoke", ticket, requested, {})
 
 
 def _on_ticket(action: str, ticket: str, requested: Requested, more: Mapping[str, Any]) -> Asked:
@@ -163,6 +179,19 @@ def _of_statement(request: AccessRequest) -> Iterator[Asked]:
         yield _of_table(target, facts, use)
 
 
+def _of_preview(request: AccessRequest) -> tuple[Asked, ...]:
+    """One question for each table that would be changed and rolled back."""
+    facts, target = request.facts, _required(request.target)
+    if facts is None or facts.opaque is not None or not _names_change(facts):
+        raise Unanswerable("only a change that was understood is previewed")
+    return tuple(
+        replace(asked, action="sql.preview", subject=f"sql.preview of {use.table}")
+        for use in facts.tables
+        if use.verb != "select"
+        for asked in (_of_table(target, facts, use),)
+    )
+
+
 def _names_change(facts: SqlFacts) -> bool:
     return any(use.verb != "select" for use in facts.tables)
 
@@ -171,7 +200,8 @@ def _of_table(target: Target, facts: SqlFacts, use: TableUse) -> Asked:
     action = f"sql.{use.verb}"
     context = {"sql": _sql_context(facts, use)}
     named = use.table.schema if not use.table.name else str(use.table)
-    subject = f"{action} on {target.name} {named}"
+    reached = f" (through {use.through})" if use.through else ""
+    subject = f"{action} on {target.name} {named}{reached}"
     return Asked(action, _table_uid(target, use.table), subject, context, use)
 
 
@@ -184,8 +214,16 @@ def _sql_context(facts: SqlFacts, use: TableUse | None) -> Mapping[str, Any]:
         "labels_read": sorted(facts.labels_read),
         "labels_copied": sorted(facts.labels_copied),
         "labels_compared": sorted(facts.labels_compared),
+        "labels_filtered": sorted(facts.labels_filtered),
+        "labels_matched": sorted(facts.labels_matched),
         "has_where": facts.has_where,
         "read_only": facts.read_only,
+        "locks": sorted(facts.locks),
+        "operators": sorted(facts.operators),
+        "casts": sorted(facts.casts),
+        "statement_count": facts.statement_count,
+        **({} if facts.limit is None else {"limit": facts.limit}),
+        **({"through": use.through} if use and use.through else {}),
     }
 
 
@@ -253,7 +291,7 @@ def _target_entities(target: Target | None) -> Iterator[Entity]:
 def _resource_entities(request: AccessRequest, question: Asked) -> Iterator[Entity]:
     kind, identifier = question.resource["type"], question.resource["id"]
     if question.use is not None:
-        yield from _table_entities(_required(request.target), question.use.table)
+        yield from _table_entities(_required(request.target), question.use)
     elif kind == "Recording":
         yield _entity(question.resource, {}, [_uid("Gateway", _ONE_GATEWAY)])
     elif kind == "User":
@@ -274,10 +312,12 @@ def _ticket_entities(request: AccessRequest, requested: Requested, ticket: Uid) 
     yield _user(requester)
 
 
-def _table_entities(target: Target, table: TableName) -> Iterator[Entity]:
+def _table_entities(target: Target, use: TableUse) -> Iterator[Entity]:
+    table = use.table
     whole = {"__entity": _uid("Target", target.name)}
     schema = _schema_uid(target, table.schema)
     yield _entity(schema, {"name": table.schema, "target": whole}, [_uid("Target", target.name)])
     if table.name:
-        attributes = {"name": table.name, "schema": table.schema, "target": whole}
+        names = {"name": table.name, "schema": table.schema, "kind": use.kind}
+        attributes = {**names, "target": whole}
         yield _entity(_table_uid(target, table), attributes, [schema])

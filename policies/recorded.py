@@ -119,7 +119,7 @@ def facts_of(document: Mapping[str, Any], questions: Iterable[Mapping[str, Any]]
 def _simple(field: Any) -> bool:
     """A set of texts, or one value: what JSON brings back as it was."""
     default = field.default if field.default is not MISSING else None
-    return isinstance(default, frozenset | bool | int | str)
+    return isinstance(default, frozenset | bool | int | str) or field.name == "limit"
 
 
 def _uses(
@@ -131,7 +131,8 @@ def _uses(
         schema, _, name = written.partition(".")
         table = asked.get(written, TableName(schema, name))
         columns, labels = frozenset(use["columns"]), frozenset(use["labels"])
-        yield TableUse(table, use["verb"], columns, labels)
+        kind, through = use.get("kind", "table"), use.get("through", "")
+        yield TableUse(table, use["verb"], columns, labels, kind=kind, through=through)
 
 
 def _table(question: Mapping[str, Any]) -> TableName | None:

@@ -44,6 +44,12 @@ UPDATE bodies SET body = NULL, deleted_at = clock_timestamp()
 WHERE stream = $1 AND sequence BETWEEN $2 AND $3 AND body IS NOT NULL
 """
 
+# What approvers were shown of rows stands with the ticket too.
+_FORGET: Final = """
+UPDATE previews SET sample = NULL, sample_deleted_at = clock_timestamp()
+WHERE sample IS NOT NULL AND extract(epoch FROM begun_at) * 1000000 < $1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -100,6 +106,7 @@ async def delete_bodies(journal: Journal, *, before: int) -> int:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 return 0
             try:
+                await connection.execute(_FORGET, before)
                 return await _delete_older(connection, journal, before)
             finally:
                 await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)

@@ -38,10 +38,12 @@ from server.api.endpoints import Api
 from server.api.endpoints import Login as ApiLogin
 from server.api.policy import PolicyApi
 from server.api.recordings import StoredRecordings
+from server.api.scan import ScanApi
 from server.api.webhooks import WebhookApi
 from server.approvals.approvals import Approvals
 from server.approvals.desk import Desk
 from server.backends import Backend, ColumnRule
+from server.catalog_watch import watch_catalogs
 from server.config import Configuration, PostgresTarget, load
 from server.console.console import console_url, open_console
 from server.credentials import Credentials, Login, Role
@@ -65,10 +67,15 @@ from server.mcp.door import (
 )
 from server.mcp.identity import http_caller
 from server.mcp.task_rows import StoredTasks
+from server.parsing.analyst import Analyst
+from server.parsing.pool import ParserPool, parsing
 from server.policy_files import PolicyFiles
+from server.previews.previews import Previews
+from server.previews.stored import StoredPreviews
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
 from server.protocols.postgres.target import PostgresTarget as ConnectorTarget
+from server.scanning.desk import ScanDesk
 from server.webhooks.desk import WebhookDesk
 from server.webhooks.dispatcher import Dispatcher
 
@@ -91,6 +98,12 @@ class Running:
     webhooks: WebhookDesk
     switch: KillSwitch
     scanner: ScanWorker
+    parsers: ParserPool
+
+    def warm(self) -> None:
+        """Start the processes that the first call would wait for; before the doors, they would."""
+        self.parsers.begin()
+        self.scanner.warm()
 
     @property
     def admitted(self) -> AdmittedVerifier:
@@ -120,7 +133,8 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         recorded = recording(configuration.recordings, store, keys)
         evidence = await lifetime.enter_async_context(recorded)
         journal = evidence.journal
-        backends = await _backends(configuration, lifetime)
+        parsers = await lifetime.enter_async_context(parsing(_dialects(configuration)))
+        backends = await _backends(configuration, parsers, lifetime)
         expire_after = timedelta(seconds=configuration.approvals.expire_after)
         approvals = Approvals(store, journal, expire_after, console_url(configuration))
         await lifetime.enter_async_context(approvals.listening())
@@ -134,6 +148,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         gate = Gate(point, backends, approvals, journal, masker, admission)
         verifier = await _verifier(configuration, journal, admission, lifetime)
         await lifetime.enter_async_context(_background(gate, policies, evidence))
+        await lifetime.enter_async_context(Previews(gate, StoredPreviews(store)).previewing())
         desk = Desk(gate, approvals, console_url(configuration))
         dispatcher = await lifetime.enter_async_context(
             Dispatcher.dispatching(store, approvals, journal, configuration.notifications)
@@ -150,6 +165,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             webhooks,
             switch,
             scanner,
+            parsers,
         )
 
 
@@ -170,7 +186,7 @@ async def stdio(path: Path) -> None:
     if not token:
         raise ConfigError("OSTIARY_TOKEN is not set: put your token there, see `ostiary login`")
     async with running(load(path)) as gateway:
-        gateway.scanner.warm()
+        gateway.warm()
         tasks = Tasks(StoredTasks(gateway.store))
         settings = gateway.mcp_settings
         await serve_stdio(gateway.desk, gateway.admitted, settings, tasks, token=token)
@@ -187,8 +203,9 @@ async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     webhooks = WebhookApi(gateway.gate, gateway.webhooks, api.signed_in)
     agents = AgentsApi(gateway.gate, gateway.switch, api.signed_in)
     policy = _policy_api(gateway, api)
+    scan = ScanApi(ScanDesk(gateway.gate, gateway.scanner), api.signed_in)
     beside = (*api.routes(), *webhooks.routes(), *agents.routes(), *policy.routes(), *console)
-    routes = [Route("/healthz", _healthy), *beside]
+    routes = [Route("/healthz", _healthy), *scan.routes(), *beside]
     note = gateway.gate.admission.repeats.note
     app = http_app(server, gateway.verifier, settings, note, routes=routes)
     address, tls = gateway.configuration.gateway.listen, gateway.configuration.gateway.tls
@@ -210,7 +227,7 @@ async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
     gc.set_threshold(20_000, 20, 50)
     async with tasks.running():
-        door = HttpServer(uvicorn_settings, begun=gateway.scanner.warm, end_calls=in_flight.stop)
+        door = HttpServer(uvicorn_settings, begun=gateway.warm, end_calls=in_flight.stop)
         await door.serve()
 
 
@@ -280,17 +297,21 @@ async def _ensure_database(dsn: str, name: str) -> None:
         await connection.close()
 
 
+def _dialects(configuration: Configuration) -> Sequence[str]:
+    return sorted({target.kind for target in configuration.targets.values()})
+
+
 async def _backends(
-    configuration: Configuration, lifetime: AsyncExitStack
+    configuration: Configuration, analyst: Analyst, lifetime: AsyncExitStack
 ) -> Mapping[str, Backend]:
     backends = {}
     for name, target in configuration.targets.items():
-        backends[name] = _backend(name, target)
+        backends[name] = _backend(name, target, analyst)
         lifetime.push_async_callback(backends[name].connector.close)
     return backends
 
 
-def _backend(name: str, target: PostgresTarget) -> Backend:
+def _backend(name: str, target: PostgresTarget, analyst: Analyst) -> Backend:
     logins: dict[Role, Login] = {"reader": Login(target.reader.user, target.reader.password)}
     if target.writer is not None:
         logins["writer"] = Login(target.writer.user, target.writer.password)
@@ -313,7 +334,7 @@ def _backend(name: str, target: PostgresTarget) -> Backend:
         for (schema, table, column), rule in columns.items()
     }
     description = Target(name, target.kind, target.environment, frozenset(target.groups))
-    return Backend(description, connector, rules)
+    return Backend(description, connector, rules, analyst)
 
 
 async def _verifier(
@@ -350,7 +371,8 @@ async def _background(gate: Gate, policies: PolicyFiles, evidence: Evidence) -> 
     """
     try:
         async with asyncio.TaskGroup() as group:
-            works = _reap(gate.journal), policies.watch(gate), *evidence.works()
+            catalogs = watch_catalogs(gate)
+            works = _reap(gate.journal), policies.watch(gate), catalogs, *evidence.works()
             tasks = [group.create_task(work) for work in works]
             try:
                 yield

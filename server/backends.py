@@ -5,20 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from policies.errors import BackendUnavailable
 from policies.model import Target
 from policies.sql.catalog import Catalog
-from policies.sql.facts import SqlFacts, TableName
-from policies.sql.postgres import analyse
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableName
+from policies.sql.search_path import on_path
 from server.connections import Connector
+from server.parsing.analyst import Analyst
+
+if TYPE_CHECKING:
+    from server.gate import Grant
 
 CATALOG_AGE: Final = 30.0  # seconds a snapshot serves before it is read again
+CATALOG_ROUNDS: Final = 3  # times that one call is judged while the target changes under it
 RETRY_AGE: Final = 2.0  # seconds before a name that is not in the snapshot is looked for again
+MOST_PATHS: Final = 64  # search paths of sessions that the catalog is kept ready for
+PATH_UNUSABLE: Final = SqlFacts(
+    SqlEffect.OPAQUE,
+    has_where=False,
+    opaque=Opaque(
+        "SEARCH_PATH",
+        "A schema on the session's search path has built-in names now.",
+        "RESET search_path, and name the schema in the statement.",
+    ),
+)
 STALE_CODES: Final = frozenset(
-    {"RELATION_UNKNOWN", "COLUMN_UNKNOWN", "FUNCTION_NOT_ALLOWED", "TYPE_UNKNOWN"}
+    {"RELATION_UNKNOWN", "COLUMN_UNKNOWN", "FUNCTION_NOT_ALLOWED", "TYPE_UNKNOWN", "SCHEMA_UNKNOWN"}
 )
 
 
@@ -40,13 +54,16 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Backend:
-    """One target. `snapshot` is replaced whole, never changed."""
+    """One target. `snapshot` is replaced whole, never changed; `analyst` is every target's."""
 
     target: Target
     connector: Connector
     rules: Mapping[tuple[TableName, str], ColumnRule]
+    analyst: Analyst
     snapshot: Snapshot | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    reading: Grant | None = None
+    by_path: dict[tuple[str, ...], Catalog | None] = field(default_factory=dict)
 
     @property
     def labels(self) -> frozenset[str]:
@@ -66,11 +83,29 @@ class Backend:
         return asyncio.get_running_loop().time() - self.snapshot.read_at
 
     def replace(self, catalog: Catalog) -> None:
+        if self.snapshot is None or self.snapshot.catalog is not catalog:
+            self.by_path.clear()
         self.snapshot = Snapshot(catalog, asyncio.get_running_loop().time())
 
-    def facts(self, text: str) -> SqlFacts:
-        """What a statement does, by the snapshot in force."""
-        return _facts(text, _ByVersion(self.catalog))
+    async def facts(
+        self, text: str, *, asker: str = "", path: tuple[str, ...] | None = None
+    ) -> SqlFacts:
+        """What a statement does, by the snapshot in force.
+
+        `path` is the session's own search path, where it has one.
+        """
+        catalog = self.catalog if path is None else self._on_path(path)
+        if catalog is None:
+            return PATH_UNUSABLE
+        return await self.analyst.facts(self.target.kind, text, catalog, asker=asker)
+
+    def _on_path(self, path: tuple[str, ...]) -> Catalog | None:
+        """The same object every time, so that facts by it are remembered."""
+        if path not in self.by_path:
+            if len(self.by_path) >= MOST_PATHS:
+                self.by_path.clear()
+            self.by_path[path] = on_path(self.catalog, path)
+        return self.by_path[path]
 
     def operator(self, table: TableName, column: str, label: str) -> str:
         """The configured operator of a column, or of its label where that is unambiguous.
@@ -82,19 +117,3 @@ class Backend:
             return rule.operator
         known = {r.operator for r in self.rules.values() if r.label == label}
         return known.pop() if len(known) == 1 else "redact"
-
-
-@dataclass(frozen=True, slots=True)
-class _ByVersion:
-    """A catalog that compares by its version, so that facts can be cached by it."""
-
-    catalog: Catalog = field(compare=False)
-    version: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "version", self.catalog.version)
-
-
-@lru_cache(maxsize=4096)
-def _facts(text: str, by_version: _ByVersion) -> SqlFacts:
-    return analyse(text, by_version.catalog)

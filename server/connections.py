@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from policies.model import SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.catalog import Catalog
+from policies.sql.facts import SqlFacts, TableName
 from recordings.events import Results
+from recordings.rows import Row
 
 if TYPE_CHECKING:
     from server.gate import Grant, Substitute
+    from server.previewing import Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class Surroundings:
     database: str
     search_path: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class CatalogChanged(Exception):
+    """The target is not as the statement was judged by; nothing of it has run. Judge it again."""
 
 
 class Connection(Protocol):
@@ -36,13 +44,30 @@ class Connection(Protocol):
 
         A one-shot connection sends the action here, in a transaction of its own: read-only
         unless the grant's facts need more. A native connection has sent it already and answers
-        in the order of sending.
+        in the order of sending. Raises `CatalogChanged` in place of the first event.
         """
         ...
 
 
 class NativeConnection(Connection, Protocol):
     """A connection whose caller speaks the target's own protocol and owns the transaction."""
+
+    @property
+    def path(self) -> tuple[str, ...] | None:
+        """The search path that the next statement finds; None while it is the configured one."""
+        ...
+
+    def understood(self, action: SqlStatement | SqlPrepare | SqlPlan, facts: SqlFacts) -> SqlFacts:
+        """The facts as they hold at this point of the session, or opaque."""
+        ...
+
+    def admitted(self, grant: Grant) -> None:
+        """A grant was given that is sent next: what follows is judged as if it had run."""
+        ...
+
+    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+        """Write one message of several statements, each of which was judged; each is a turn."""
+        ...
 
     async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
         """Write the exact bytes that were judged, or a marker in their place."""
@@ -62,6 +87,24 @@ class Connector(Protocol):
 
     async def catalog(self, grant: Grant) -> Catalog:
         """Read the names a statement may use. Raises `BackendUnavailable`."""
+        ...
+
+    def definitions(self, facts: SqlFacts | None) -> str:
+        """A digest of what the objects of a statement are; an approval is bound to it."""
+        ...
+
+    async def preview(self, grant: Grant, columns: Sequence[str]) -> Tried:
+        """Try a granted change out, look at some of its table's columns, and roll it back.
+
+        Raises `NotTried` and `BackendUnavailable`.
+        """
+        ...
+
+    async def sample(self, grant: Grant, table: TableName, columns: Sequence[str]) -> Sequence[Row]:
+        """Some rows of a granted scan's table, each value as text and cut short.
+
+        Raises `NotSampled` and `BackendUnavailable`.
+        """
         ...
 
     def connect(self, grant: Grant) -> AbstractAsyncContextManager[Connection]:

@@ -28,6 +28,7 @@ from policies.sql.catalog import Catalog
 from policies.sql.facts import SqlFacts
 from recordings.chain import Json
 from recordings.store import STORE_ERRORS, Store
+from server.advice import advised
 from server.backends import Backend
 from server.gate import Gate
 from server.records import (
@@ -81,8 +82,10 @@ class Explainer:
     ) -> Mapping[str, Json]:
         """The decision on a statement. Raises `Denied` for a target that isn't the principal's."""
         backend = self._backend(principal, target, asking)
-        facts = await self.gate.facts(backend, sql)
-        decision = self._decide(principal, backend, SqlStatement(sql), asking, facts)
+        facts = await self.gate.facts(backend, sql, asker=principal.id)
+        request = _request(principal, backend, SqlStatement(sql), asking, facts)
+        decision = self.gate.decide(request)
+        decision = advised(request, decision, self.gate.decide, backend.catalog)
         return {
             "principal": principal.id,
             "agent": principal.agent,
@@ -101,7 +104,8 @@ class Explainer:
 
     async def facts(self, principal: Principal, *, target: str, sql: str) -> SqlFacts:
         """What policy sees of a statement. Raises `Denied`, as all of these do."""
-        return await self.gate.facts(self._backend(principal, target, _PLAINLY), sql)
+        backend = self._backend(principal, target, _PLAINLY)
+        return await self.gate.facts(backend, sql, asker=principal.id)
 
     async def catalog(self, principal: Principal, target: str) -> tuple[str, Catalog]:
         """The target's kind, and the names that its statements are judged by."""
@@ -121,27 +125,8 @@ class Explainer:
         return backend
 
     def _may_connect(self, principal: Principal, backend: Backend, asking: Asking) -> bool:
-        return self._decide(principal, backend, Connect(), asking).effect is Effect.PERMIT
-
-    def _decide(
-        self,
-        principal: Principal,
-        backend: Backend,
-        action: Action,
-        asking: Asking,
-        facts: SqlFacts | None = None,
-    ) -> Decision:
-        request = AccessRequest(
-            principal=principal,
-            target=backend.target,
-            action=action,
-            channel=asking.channel,
-            now=datetime.now(UTC),
-            session="",
-            facts=facts,
-            reason=asking.reason,
-        )
-        return self.gate.decide(request)
+        decision = self.gate.decide(_request(principal, backend, Connect(), asking))
+        return decision.effect is Effect.PERMIT
 
     def _question(self, question: Question) -> Json:
         return {
@@ -168,6 +153,25 @@ class Explainer:
     def _place(self, policy: str) -> str:
         """File and line without the directory, which is nobody's business but the gateway's."""
         return Path(self.gate.decision_point.location(policy)).name
+
+
+def _request(
+    principal: Principal,
+    backend: Backend,
+    action: Action,
+    asking: Asking,
+    facts: SqlFacts | None = None,
+) -> AccessRequest:
+    return AccessRequest(
+        principal=principal,
+        target=backend.target,
+        action=action,
+        channel=asking.channel,
+        now=datetime.now(UTC),
+        session="",
+        facts=facts,
+        reason=asking.reason,
+    )
 
 
 def _principal(document: Mapping[str, object]) -> Principal:

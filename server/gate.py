@@ -29,20 +29,33 @@ from policies.model import (
     GatewayAction,
     Principal,
     ReadCatalog,
+    SqlPlan,
     SqlPrepare,
     SqlStatement,
 )
+from policies.sql.asked_settings import asked_by_parameters
 from policies.sql.facts import SqlFacts
 from recordings.events import Event, Pending, Results
 from recordings.journal import Journal, Json, Record
 from server import records
 from server.admission import Admission
+from server.advice import advised
 from server.approvals.approvals import Approvals
-from server.approvals.tickets import bind
-from server.backends import CATALOG_AGE, RETRY_AGE, STALE_CODES, Backend
-from server.connections import Connection, NativeConnection
+from server.approvals.tickets import Ticket, bind
+from server.backends import CATALOG_AGE, CATALOG_ROUNDS, RETRY_AGE, STALE_CODES, Backend
+from server.connections import CatalogChanged, Connection, NativeConnection
 from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape
-from server.refusals import not_approved, reads, unknown_target, unmet, within_rows
+from server.parameter_types import with_parameters
+from server.previewing import NO_PREVIEWS, Previewing
+from server.refusals import (
+    CATALOG_UNSETTLED,
+    not_approved,
+    reads,
+    together,
+    unknown_target,
+    unmet,
+    within_rows,
+)
 
 _ONLY_THE_GATE: Final = object()
 
@@ -97,6 +110,7 @@ class Gate:
     journal: Journal
     masker: Masker
     admission: Admission
+    previews: Previewing = NO_PREVIEWS
 
     @asynccontextmanager
     async def open(
@@ -147,7 +161,7 @@ class Gate:
             action=action,
             channel=channel,
             now=datetime.now(UTC),
-            session=_new_session(),
+            session=new_session(),
         )
         decision = self.decision_point.decide(request)
         if decision.effect is Effect.PERMIT and not decision.obligations:
@@ -164,14 +178,20 @@ class Gate:
         """What policy says; changes and records nothing. For `explain` and `list_targets`."""
         return self.decision_point.decide(request)
 
-    async def facts(self, backend: Backend, text: str) -> SqlFacts:
-        """What a statement does, by a catalog that is at most `CATALOG_AGE` seconds old."""
+    async def facts(
+        self, backend: Backend, text: str, *, asker: str = "", path: tuple[str, ...] | None = None
+    ) -> SqlFacts:
+        """What a statement does, by a catalog that is at most `CATALOG_AGE` seconds old.
+
+        `asker` is a principal's id: what one asks about holds up nobody else. `path` is the
+        session's own search path, where it has one.
+        """
         await self._fresh_catalog(backend)
-        facts = backend.facts(text)
+        facts = await backend.facts(text, asker=asker, path=path)
         stale = facts.opaque is not None and facts.opaque.code in STALE_CODES
         if stale and backend.age() > RETRY_AGE:
-            await self._read_catalog(backend)
-            facts = backend.facts(text)
+            await self.read_catalog(backend)
+            facts = await backend.facts(text, asker=asker, path=path)
         return facts
 
     async def _connect(
@@ -184,7 +204,7 @@ class Gate:
             action=Connect(),
             channel=channel,
             now=datetime.now(UTC),
-            session=_new_session(),
+            session=new_session(),
             reason=reason,
         )
         if backend is None:
@@ -204,10 +224,13 @@ class Gate:
 
     async def _fresh_catalog(self, backend: Backend) -> None:
         if backend.age() > CATALOG_AGE:
-            await self._read_catalog(backend)
+            await self.read_catalog(backend)
 
-    async def _read_catalog(self, backend: Backend) -> None:
-        """Read the target's names with the gateway's own role, as a granted, recorded action."""
+    async def read_catalog(self, backend: Backend) -> None:
+        """Read the target's names with the gateway's own role, as a granted action.
+
+        Recorded when policy lets it for the first time, or anew; it is repeated every few seconds.
+        """
         asked = asyncio.get_running_loop().time()
         async with backend.lock:
             if backend.snapshot is not None and backend.snapshot.read_at > asked:
@@ -218,14 +241,24 @@ class Gate:
                 action=ReadCatalog(),
                 channel=Channel.GATEWAY,
                 now=datetime.now(UTC),
-                session=_new_session(),
+                session=new_session(),
             )
             decision = self.decision_point.decide(request)
             if decision.effect is not Effect.PERMIT:
                 raise Denied(decision.refusal or unmet(decision))
-            await self.journal.commit(records.intent(request, decision))
-            grant = Grant(request, decision, _ONLY_THE_GATE)
-            backend.replace(await backend.connector.catalog(grant))
+            known = backend.reading
+            if known is None or known.decision.policy_version != decision.policy_version:
+                await self.journal.commit(records.intent(request, decision))
+                known = backend.reading = Grant(request, decision, _ONLY_THE_GATE)
+            backend.replace(await backend.connector.catalog(known))
+
+    async def granted(self, request: AccessRequest) -> Grant:
+        """A grant for what the gateway does by itself, its intent committed. Raises `Denied`."""
+        decision = self.decision_point.decide(request)
+        if decision.effect is not Effect.PERMIT or decision.approvals:
+            raise Denied(decision.refusal or unmet(decision))
+        await self.journal.commit(records.intent(request, decision))
+        return Grant(request, decision, _ONLY_THE_GATE)
 
 
 @dataclass(slots=True)
@@ -239,6 +272,8 @@ class Session:
     uncommitted: tuple[Record, ...]
     end: str = "closed"
     granted: Grant | None = None
+    spent: Ticket | None = None
+    unused: Ticket | None = None
 
     @property
     def id(self) -> str:
@@ -256,17 +291,26 @@ class Session:
         The first event is `Pending` where a person must agree; iterating on waits for them.
         Raises `Denied` while iterating. Leaving the context cancels what runs.
         """
-        async with AsyncExitStack() as lifetime, aclosing(self._events(action, lifetime)) as events:
+        async with aclosing(self._events(action)) as events:
             yield events
 
-    async def _events(self, action: Action, lifetime: AsyncExitStack) -> AsyncGenerator[Event]:
-        admitted = await self.admit(action)
-        while isinstance(admitted, Pending):
-            yield admitted
-            admitted = await self.settle(admitted, action)
-        results = await lifetime.enter_async_context(self.results(admitted))
-        async for event in results:
-            yield event
+    async def _events(self, action: Action) -> AsyncGenerator[Event]:
+        """All of it again where the target was not as it was judged by: nothing has run then."""
+        for _ in range(CATALOG_ROUNDS):
+            self.spent = None
+            admitted = await self.admit(action)
+            while isinstance(admitted, Pending):
+                yield admitted
+                admitted = await self.settle(admitted, action)
+            try:
+                async with self.results(admitted) as results:
+                    async for event in results:
+                        yield event
+                return
+            except CatalogChanged:
+                self.unused = self.spent  # nothing has run by it
+                await self.gate.read_catalog(self.backend)
+        raise Denied(CATALOG_UNSETTLED)
 
     async def admit(self, action: Action) -> Grant | Pending:
         """Decide and commit the intent, or open a ticket. Raises `Denied`."""
@@ -280,15 +324,22 @@ class Session:
             return await self._granted(request, decision, ticket="")
         await self._commit()
         around = self.connection.surroundings(write=not reads(request))
-        binding = bind(request, around, seal=self.gate.journal.seal)
+        definitions = self.backend.connector.definitions(request.facts)
+        binding = bind(request, around, definitions=definitions, seal=self.gate.journal.seal)
+        unused, self.unused = self.unused, None
+        if unused and unused.digest == binding.digest and unused.covers(decision.approvals):
+            self.spent = unused
+            return await self._granted(request, decision, ticket=unused.id)
         approvals, stands = self.gate.approvals, self.gate.is_let_in
         used = await approvals.use(binding, decision.approvals, stands=stands)
         if used is not None:
+            self.spent = used
             return await self._granted(request, decision, ticket=used.id)
         if waited_for is not None and (gone := await approvals.get(waited_for)).state == "used":
             raise Denied(not_approved(gone))  # by an equal call that waited too: nobody asks twice
         ticket = await approvals.ask(request, binding, decision.approvals)
         await self._commit(records.decided(request, decision, ticket=ticket.id))
+        await self.gate.previews.begin(request, ticket)
         return Pending(ticket.id, approvals.page(ticket.id))
 
     async def settle(self, pending: Pending, action: Action) -> Grant | Pending:
@@ -331,10 +382,18 @@ class Session:
         opened = self.opened.request
         self.gate.admission.check(opened.principal)
         facts = None
-        if isinstance(action, SqlStatement | SqlPrepare):
-            facts = await self.gate.facts(self.backend, action.text)
+        if isinstance(action, SqlStatement | SqlPrepare | SqlPlan):
+            facts = asked_by_parameters(await self._facts(action), action)
         request = replace(opened, action=action, facts=facts, now=datetime.now(UTC))
-        return within_rows(request, self.gate.decision_point.decide(request))
+        point = self.gate.decision_point
+        request, decision = within_rows(request, point.decide(request))
+        if facts is None or decision.effect is Effect.PERMIT:
+            return request, decision
+        return request, advised(request, decision, point.decide, self.backend.catalog)
+
+    async def _facts(self, action: SqlStatement | SqlPrepare | SqlPlan) -> SqlFacts:
+        asker = self.opened.request.principal.id
+        return await self.gate.facts(self.backend, action.text, asker=asker)
 
     async def _commit(self, *new: Record) -> None:
         """Commit, with what the session has not committed yet."""
@@ -361,20 +420,11 @@ class Session:
             journal=self.gate.journal,
             delivery=delivery,
             native=isinstance(self, NativeSession),
-            text=action.text if isinstance(action, SqlStatement | SqlPrepare) else "",
+            text=action.text if isinstance(action, SqlStatement | SqlPrepare | SqlPlan) else "",
         )
 
     async def _record_outcome(self, delivery: Delivery, seconds: float) -> None:
-        document: dict[str, Json] = {
-            "status": delivery.status,
-            "rows": delivery.rows,
-            "bytes": delivery.bytes,
-            "recorded_bytes": delivery.recorded,
-            "masked": dict(delivery.masked),
-            "milliseconds": round(seconds * 1000, 3),
-        }
-        if delivery.bytes > delivery.recorded:
-            document["beyond_sha256"] = delivery.beyond.hexdigest()
+        document = delivery.document(seconds)
         await _surely(self.gate.journal, Record(self.id, "outcome", document))
 
 
@@ -401,7 +451,7 @@ class NativeSession(Session):
                 continue
             if decision.effect is Effect.PERMIT and not decision.approvals:
                 to_commit.append(records.intent(request, decision, ordinal=ordinal))
-                admitted.append(Grant(request, decision, _ONLY_THE_GATE))
+                admitted.append(self._follow(Grant(request, decision, _ONLY_THE_GATE)))
             elif decision.effect is Effect.PERMIT:
                 admitted.append(await self._asked(action))
             else:
@@ -410,12 +460,43 @@ class NativeSession(Session):
         await self.gate.journal.commit(*to_commit)
         return admitted
 
+    async def admit_together(self, actions: Sequence[Action]) -> list[Grant] | Substitute:
+        """Admit several that are sent as one message, or none; all intents share one commit."""
+        try:
+            grants = [self._follow(await self._alike(action)) for action in actions]
+        except Denied as denied:  # its place is one in a part of the message
+            return _substitute(replace(denied.refusal, place=None))
+        intents = [
+            records.intent(grant.request, grant.decision, ordinal=ordinal)
+            for ordinal, grant in enumerate(grants)
+        ]
+        await self.gate.journal.commit(*intents)
+        return grants
+
+    async def _alike(self, action: Action) -> Grant:
+        """One of several: not yet in the journal. Raises `Denied`, recorded, for all of them."""
+        request, decision = together(*await self._decide(action))
+        if decision.effect is not Effect.PERMIT:
+            await self._refuse(request, decision)
+        return Grant(request, decision, _ONLY_THE_GATE)
+
+    def _follow(self, grant: Grant) -> Grant:
+        self.connection.admitted(grant)
+        return grant
+
+    async def _facts(self, action: SqlStatement | SqlPrepare | SqlPlan) -> SqlFacts:
+        asker, path = self.opened.request.principal.id, self.connection.path
+        facts = await self.gate.facts(self.backend, action.text, asker=asker, path=path)
+        facts = self.connection.understood(action, facts)
+        return with_parameters(facts, action, self.backend.catalog)
+
     async def _asked(self, action: Action) -> Grant | Substitute | Pending:
         """What needs approval: granted if it has one, else its ticket, or why there is none."""
         try:
-            return await self.admit(action)
+            asked = await self.admit(action)
         except Denied as denied:  # recorded by who denied it
             return _substitute(denied.refusal)
+        return asked if isinstance(asked, Pending) else self._follow(asked)
 
     async def refuse(self, refusal: Refusal) -> Substitute:
         """Record a message that the door can't make a request of; what to send in its place."""
@@ -428,6 +509,10 @@ class NativeSession(Session):
     async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
         """Send the exact bytes that were judged, or the marker in their place."""
         await self.connection.send(granted, frames)
+
+    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+        """Send one message of several statements; each has answers of its own, in order."""
+        await self.connection.send_together(grants, frames)
 
     async def stream(self, grant: Grant, frames: bytes) -> None:
         """Send what the caller streams in under a grant."""
@@ -478,5 +563,6 @@ async def _surely(journal: Journal, record: Record) -> None:
         raise
 
 
-def _new_session() -> str:
+def new_session() -> str:
+    """An id for a session that begins now."""
     return secrets.token_hex(12)

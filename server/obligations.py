@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from masking.cells import ColumnShape, Keep, Mask, Masker, Plan, Scan, Treatment
 from policies.errors import Denied, ProtocolError, Refusal
 from policies.model import Decision, LimitRows
-from policies.sql.facts import SqlFacts
+from policies.sql.facts import SqlFacts, TableName
 from policies.sql.secret_positions import quoting
 from recordings.events import (
     Column,
@@ -34,6 +34,7 @@ RECORDED_BYTES: Final = 1 << 20  # of one result; past it: counts and a hash
 TIME_GRACE: Final = 2.0  # seconds past a time limit, after which the gate itself gives up
 
 UNKNOWN_ORIGIN: Final = "its origin could not be resolved"
+CHANGED_ORIGIN: Final = "its origin is not the one that the statement was judged by"
 
 
 @dataclass(slots=True)
@@ -46,6 +47,20 @@ class Delivery:
     status: str = "cancelled"
     masked: Counter[str] = field(default_factory=Counter)
     beyond: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def document(self, seconds: float) -> dict[str, Json]:
+        """What is recorded of it, and how long it took."""
+        document: dict[str, Json] = {
+            "status": self.status,
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "recorded_bytes": self.recorded,
+            "masked": dict(self.masked),
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        if self.bytes > self.recorded:
+            document["beyond_sha256"] = self.beyond.hexdigest()
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +130,21 @@ def treatment(column: Column, index: int, shaping: Shaping) -> Treatment:
     origin = next((c for c in relation.columns if c.number == column.number), None)
     if origin is None:
         return Mask("redact", "unknown", UNKNOWN_ORIGIN)
+    if not _judged_by(relation.name, origin.name, shaping.facts):
+        return Mask("redact", "unknown", CHANGED_ORIGIN)
     hidden = sorted(origin.labels & masked)
     if hidden:
         operator = shaping.backend.operator(relation.name, origin.name, hidden[0])
         return Mask(operator, hidden[0], f"label {hidden[0]}")
     return Keep() if origin.labels else Scan()
+
+
+def _judged_by(table: TableName, column: str, facts: SqlFacts | None) -> bool:
+    """Whether the statement was understood to use this column; else the target has changed."""
+    if facts is None or not facts.catalog:
+        return True
+    uses = (use.columns for use in facts.tables if use.table == table)
+    return any(column in columns or "*" in columns for columns in uses)
 
 
 def _expression(index: int, shaping: Shaping, masked: frozenset[str]) -> Treatment:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from policies.model import Action, ExplainPolicy, Parameter, SqlPrepare, SqlStatement
+from policies.model import (
+    Action,
+    ExplainPolicy,
+    Parameter,
+    SqlPlan,
+    SqlPrepare,
+    SqlPreview,
+    SqlStatement,
+)
 from policies.sql.secret_positions import (
     MAXIMUM_VALUE,
     REMOVED,
@@ -31,7 +39,8 @@ class Kept:
 def kept(action: Action) -> Kept:
     """The action as it may be recorded and shown."""
     match action:
-        case SqlStatement(text, parameters):
+        case SqlStatement() | SqlPlan() | SqlPreview():
+            text, parameters = action.text, action.parameters
             found = cleaned(text)
             shown = tuple(_parameters(parameters, found.parameters))
             changed = [n for n, p in enumerate(shown, start=1) if p is not parameters[n - 1]]

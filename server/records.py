@@ -27,7 +27,10 @@ from policies.model import (
     ReadRecording,
     RequireApproval,
     RevokeApproval,
+    ScanTarget,
+    SqlPlan,
     SqlPrepare,
+    SqlPreview,
     SqlStatement,
     UnblockAgent,
     WithdrawApproval,
@@ -133,6 +136,7 @@ def refusal_document(refusal: Refusal) -> dict[str, Json]:
         "subject": refusal.subject,
         "next_step": refusal.next_step,
         "span": list(refusal.span) if refusal.span else None,
+        **({"would_pass": list(refusal.would_pass)} if refusal.would_pass else {}),
     }
 
 
@@ -179,6 +183,8 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
                 "verb": use.verb,
                 "columns": sorted(use.columns),
                 "labels": sorted(use.labels),
+                "kind": use.kind,
+                **({"through": use.through} if use.through else {}),
             }
             for use in facts.tables
         ],
@@ -187,6 +193,13 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
         "labels_read": sorted(facts.labels_read),
         "labels_copied": sorted(facts.labels_copied),
         "labels_compared": sorted(facts.labels_compared),
+        "labels_filtered": sorted(facts.labels_filtered),
+        "labels_matched": sorted(facts.labels_matched),
+        "limit": facts.limit,
+        "locks": sorted(facts.locks),
+        "operators": sorted(facts.operators),
+        "casts": sorted(facts.casts),
+        "statement_count": facts.statement_count,
         "opaque": facts.opaque.code if facts.opaque else None,
     }
 
@@ -194,17 +207,28 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
 def action_document(action: Action) -> dict[str, Json]:
     """The exact action, statement and parameters included, as approvals bind it."""
     match action:
-        case SqlStatement(text, parameters):
+        case SqlStatement(text, parameters) | SqlPlan(text, parameters):
             return {
-                "kind": "SqlStatement",
+                "kind": type(action).__name__,
                 "text": text,
                 "parameters": [parameter_document(p) for p in parameters],
                 **_declared_types(parameters),
             }
         case SqlPrepare(text):
             return {"kind": "SqlPrepare", "text": text}
+        case SqlPreview(ticket, text, parameters):
+            return {
+                "kind": "SqlPreview",
+                "ticket": ticket,
+                "text": text,
+                "parameters": [parameter_document(p) for p in parameters],
+                **_declared_types(parameters),
+            }
         case Connect() | ReadCatalog() | ListAgents():
             return {"kind": type(action).__name__}
+        case ScanTarget(tables, columns, rows):
+            named: list[Json] = [str(table) for table in tables]
+            return {"kind": "ScanTarget", "tables": named, "columns": [*columns], "rows": rows}
         case DecideApproval(ticket, approve, _, comment):
             return {
                 "kind": "DecideApproval",
@@ -279,7 +303,7 @@ def _questions(decision: Decision) -> list[Json]:
 def _body(action: Action) -> bytes:
     """The statement's text is the body, so that retention can delete it and keep the chain."""
     match action:
-        case SqlStatement(text) | SqlPrepare(text) | ExplainPolicy(text):
-            return text.encode("utf-8", "surrogatepass")
+        case SqlStatement() | SqlPrepare() | SqlPlan() | SqlPreview() | ExplainPolicy():
+            return action.text.encode("utf-8", "surrogatepass")
         case _:
             return b""

@@ -87,6 +87,13 @@ NO_PAGES: Final = Refusal(
 )
 
 
+CATALOG_UNSETTLED: Final = Refusal(
+    code="CATALOG_UNSETTLED",
+    reason="The target's tables, views or functions keep changing while the statement is judged.",
+    next_step="Repeat the call when the target's schema has settled. Nothing has run.",
+)
+
+
 def reads(request: AccessRequest) -> bool:
     return request.facts is not None and request.facts.read_only
 
@@ -109,3 +116,23 @@ def unmet(decision: Decision) -> Refusal:
         reason=f"Policy asks for something that can't be done here: {names or 'unknown'}.",
         next_step="Ask the people who keep the policies.",
     )
+
+
+def together(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
+    """Deny what can't be one of several statements in a message.
+
+    A ticket is for one exact message, and rows are copied in under one statement's grant.
+    """
+    if decision.effect is not Effect.PERMIT:
+        return request, decision
+    copies = request.facts is not None and "copy" in request.facts.kinds
+    if not copies and not decision.approvals:
+        return request, decision
+    why = "copies rows in" if copies else "needs approval"
+    refusal = Refusal(
+        code="SQL_MULTIPLE_STATEMENTS",
+        policy="" if copies else decision.approvals[0].policy,
+        reason=f"One of the statements {why}, and is sent by itself. None of them has run.",
+        next_step="Send each statement in a message of its own.",
+    )
+    return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)

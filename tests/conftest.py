@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.mariadb"]
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.corpus", "tests.fixtures.mariadb"]
 
 
 @pytest.fixture(scope="session")

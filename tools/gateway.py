@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from policies.model import Channel, Principal
+from pydantic import JsonValue
+
+from policies.model import Channel, Principal, SqlStatement
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,48 @@ class TargetView:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One step of the target's plan: how, on what, and how many rows the target expects of it."""
+
+    depth: int
+    node: str
+    relation: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunView:
+    """What would happen to a statement that policy does not refuse; nothing has run.
+
+    `approvals` say who must agree first, `obligations` what the gateway will do to the results;
+    `facts` are what policy saw. Without a `plan`, `no_plan` says why.
+    """
+
+    approvals: tuple[str, ...]
+    obligations: tuple[str, ...]
+    facts: Mapping[str, JsonValue]
+    plan: tuple[PlanStep, ...]
+    no_plan: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewView:
+    """What a change did when it was tried out and rolled back, for approvers alone.
+
+    `rows` is None where that is not known; `sentence` then says why. Up to five rows as they were
+    `before`, and the same rows `after`, in text form with labelled values masked; none where the
+    one who looks may not read the table, or where they can't be told.
+    """
+
+    sentence: str
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    before: tuple[tuple[str | None, ...], ...] = ()
+    after: tuple[tuple[str | None, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TicketView:
     """An approval ticket as one principal may see it.
 
@@ -31,7 +75,7 @@ class TicketView:
     there is none; `progress` is what is still needed, one line a requirement; `decisions` are who
     said what. What the principal that looks may do about it now: `may_decide`, `may_withdraw`,
     `may_revoke`; `may_decide_by_form` is false where policy takes no decision from this client's
-    forms.
+    forms. `preview` is never there for the requester.
     """
 
     id: str
@@ -57,6 +101,7 @@ class TicketView:
     may_decide_by_form: bool = True
     may_withdraw: bool = False
     may_revoke: bool = False
+    preview: PreviewView | None = None
 
 
 class Targets(Protocol):
@@ -91,5 +136,22 @@ class Reviews(Protocol):
         ...
 
 
-class Gateway(Targets, Tickets, Reviews, Protocol):
+class DryRuns(Protocol):
+    async def dry_run(
+        self,
+        principal: Principal,
+        target: str,
+        statement: SqlStatement,
+        *,
+        channel: Channel,
+        reason: str,
+    ) -> DryRunView:
+        """What would happen to a statement; it does not run, and asks nobody for approval.
+
+        Raises `Denied` where policy would refuse it, `BackendUnavailable` where that is not known.
+        """
+        ...
+
+
+class Gateway(Targets, Tickets, Reviews, DryRuns, Protocol):
     """All that tools ask of the gateway besides performing an action."""

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from policies.model import Channel
 from tools.escaping import fenced, visible
 from tools.gateway import Gateway, Reviews, TicketView
-from tools.tickets import MAX_SHOWN, full_text, state_sentence
+from tools.tickets import MAX_SHOWN, full_text, preview_lines, state_sentence
 from tools.tool import (
     Answer,
     Arguments,
@@ -60,6 +60,7 @@ class WaitingTicket(Output):
     text: str
     parameters: list[str | None]
     facts: list[str]
+    preview: list[str]
     policies: list[str]
     reason: str
     digest: str
@@ -153,6 +154,7 @@ def _output(ticket: TicketView) -> WaitingTicket:
         text=_cut(_lines(ticket.text), ticket),
         parameters=[None if p is None else visible(p) for p in ticket.parameters],
         facts=[visible(fact) for fact in ticket.facts],
+        preview=preview_lines(ticket.preview),
         policies=list(ticket.policies),
         reason=visible(ticket.reason),
         digest=ticket.digest,

@@ -8,17 +8,21 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import FailFast, Field, JsonValue
 
-from policies.model import Parameter, SqlStatement
+from policies.model import Channel, Parameter, SqlStatement
+from policies.places import place_at
 from recordings.events import Columns, Done, Event, Failed, Native, Pending, Rows
 from tools.cells import type_name
 from tools.cursor import Cursors, Scope
+from tools.dry_run import dry_run_document, dry_run_text
 from tools.escaping import fenced, visible
+from tools.gateway import DryRunView, Gateway
 from tools.table import Table
 from tools.tool import (
     Answer,
     Arguments,
     Call,
     Hints,
+    Inquiry,
     Outcome,
     Output,
     Performance,
@@ -55,6 +59,9 @@ class RunSqlArguments(Arguments):
     reason: Annotated[
         str, Field(max_length=500, description="Why, for approvers, e.g. ticket 4711")
     ] = ""
+    dry_run: Annotated[
+        bool, Field(description="e.g. true: run nothing; tell policy's verdict and the plan")
+    ] = False
 
 
 class SqlColumn(Output):
@@ -74,6 +81,7 @@ class RunSqlOutput(Output):
     masked_columns: dict[str, str]
     duration_ms: int
     session: str
+    dry_run: dict[str, JsonValue] | None = None
 
 
 def action(arguments: RunSqlArguments, call: Call) -> SqlStatement:
@@ -125,7 +133,7 @@ class SqlRendering:
                 output = self._output(done, outcome)
                 return Answer(self._text(output, outcome), output)
             case Failed() as failed:
-                return _sql_error(failed, outcome)
+                return _sql_error(failed, outcome, self.scope.sql)
             case None:
                 return _cut_off(outcome)
 
@@ -175,17 +183,19 @@ def _notes(output: RunSqlOutput, table: Table) -> list[str]:
     return notes
 
 
-def _sql_error(failed: Failed, outcome: Outcome) -> Problem:
-    return Problem(
-        {
-            "code": "SQL_ERROR",
-            "sqlstate": failed.sqlstate,
-            "reason": failed.message,
-            "position": failed.position or None,
-            "session": outcome.session,
-            "next_step": "Correct the statement and call again.",
-        }
-    )
+def _sql_error(failed: Failed, outcome: Outcome, text: str) -> Problem:
+    document: dict[str, JsonValue] = {
+        "code": "SQL_ERROR",
+        "sqlstate": failed.sqlstate,
+        "reason": failed.message,
+        "position": failed.position or None,
+        "session": outcome.session,
+        "next_step": "Correct the statement and call again.",
+    }
+    if 0 < failed.position <= len(text):
+        place = place_at(text, failed.position - 1)
+        document |= {"at": str(place), "excerpt": place.excerpt}
+    return Problem(document)
 
 
 def _cut_off(outcome: Outcome) -> Problem:
@@ -199,12 +209,46 @@ def _cut_off(outcome: Outcome) -> Problem:
     )
 
 
-def prepare(raw: Mapping[str, JsonValue], call: Call) -> Performance:
+def prepare(raw: Mapping[str, JsonValue], call: Call) -> Performance | Inquiry:
     arguments = parse(RunSqlArguments, raw)
+    if arguments.dry_run:
+        return _dry_run(arguments, call)
     statement = action(arguments, call)
     scope = Scope(call.principal, arguments.target, arguments.sql, statement.parameters)
     rendering = SqlRendering(scope, statement.skip, call.cursors, call.now)
     return Performance(arguments.target, statement, arguments.reason, rendering)
+
+
+def _dry_run(arguments: RunSqlArguments, call: Call) -> Inquiry:
+    parameters = tuple(map(_parameter, arguments.params))
+    statement = SqlStatement(arguments.sql, parameters, max_rows=arguments.max_rows)
+
+    async def answer(gateway: Gateway) -> Answer:
+        view = await gateway.dry_run(
+            call.principal,
+            arguments.target,
+            statement,
+            channel=Channel.MCP,
+            reason=arguments.reason,
+        )
+        return Answer(dry_run_text(view), _nothing_ran(view))
+
+    return Inquiry(answer)
+
+
+def _nothing_ran(view: DryRunView) -> RunSqlOutput:
+    return RunSqlOutput(
+        columns=[],
+        rows=[],
+        row_count=0,
+        command="DRY RUN",
+        truncated=False,
+        next_cursor=None,
+        masked_columns={},
+        duration_ms=0,
+        session=view.session,
+        dry_run=dry_run_document(view),
+    )
 
 
 RUN_SQL: Final = Tool(

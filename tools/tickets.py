@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import JsonValue
 
 from tools.escaping import quoted, visible
-from tools.gateway import TicketView
+from tools.gateway import PreviewView, TicketView
 from tools.tool import Problem
 
 MAX_SHOWN: Final = 16_000
 """Characters of a ticket that a form can show: nobody is asked about what they can't see."""
+
+MAX_PREVIEW: Final = 4_000
+"""Characters of rows of a preview among the rest."""
 
 _NEXT_STEPS: Final = {
     "approved": "Repeat the exact call with the same arguments; the approval is good for one.",
@@ -93,6 +97,7 @@ def full_text(ticket: TicketView) -> str:
         quoted(ticket.text),
         *_parameters(ticket),
         *(f"Fact: {visible(fact)}" for fact in ticket.facts),
+        *preview_lines(ticket.preview),
         f"Policies: {visible(', '.join(ticket.policies))}",
         *(f"Needed: {visible(each)}" for each in ticket.progress),
         *(f"Decision: {visible(each)}" for each in ticket.decisions),
@@ -102,6 +107,25 @@ def full_text(ticket: TicketView) -> str:
         *([f"Page: {ticket.url}"] if ticket.url else []),
     ]
     return "\n".join(lines)
+
+
+def preview_lines(preview: PreviewView | None) -> list[str]:
+    """What trying it out did, for an approver: the count, and rows before and after."""
+    if preview is None:
+        return []
+    lines = [f"Preview: {visible(preview.sentence)}"]
+    if not preview.before:
+        return lines
+    rows = [f"Columns: {_row(preview.columns)}"]
+    rows += [f"Before: {_row(row)}" for row in preview.before]
+    rows += [f"After: {_row(row)}" for row in preview.after]
+    if sum(map(len, rows)) > MAX_PREVIEW:  # they must not push out what is to be decided on
+        return [*lines, "Its rows are too long for here; they are on the page."]
+    return lines + rows
+
+
+def _row(cells: Sequence[str | None]) -> str:
+    return " | ".join("NULL" if cell is None else visible(cell) for cell in cells)
 
 
 def _parameters(ticket: TicketView) -> list[str]:

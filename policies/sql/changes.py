@@ -1,9 +1,8 @@
-"""INSERT, UPDATE, DELETE and COPY FROM: what is written, from where, and whether rows are named."""
+"""INSERT, UPDATE and DELETE: what is written, from where, and whether rows are named."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from policies.sql import names
 from policies.sql.catalog import Relation
@@ -11,30 +10,12 @@ from policies.sql.findings import ALL_COLUMNS
 from policies.sql.from_clause import relation_shape
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.lineage import UNCERTAIN, FromItem, Lineage, Scope, Shape, Source, single, union
+from policies.sql.matching import WHOLE_FUNCTIONS
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
-from policies.sql.predicates import has_complementary_tests, has_live_column
+from policies.sql.predicates import has_live_column
 from policies.sql.queries import QueryWalker
-
-# They say how the text is laid out. FREEZE, ENCODING, ON_ERROR and the like are left out.
-_COPY_OPTIONS: Final = frozenset(
-    {
-        "default",
-        "delimiter",
-        "escape",
-        "force_not_null",
-        "force_null",
-        "format",
-        "header",
-        "null",
-        "quote",
-    }
-)
-
-# Functions that leave a value what it is, but for its case or the blanks round it.
-_WHOLE: Final = frozenset(
-    ("pg_catalog", name) for name in ("lower", "upper", "btrim", "ltrim", "rtrim")
-)
+from policies.sql.tautologies import always_true
 
 
 class ChangeWalker(QueryWalker):
@@ -53,30 +34,19 @@ class ChangeWalker(QueryWalker):
             case _:
                 raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood")
 
-    def copy_in(self, body: Tree) -> None:
-        """COPY table FROM STDIN; every other COPY reads or writes files or programs."""
-        checked("CopyStmt", body)
-        if not body.get("is_from"):
-            raise NotUnderstood("SQL_NOT_UNDERSTOOD", "COPY TO is not understood; use SELECT")
-        for node in body.get("options", []):
-            option = unwrap_as("DefElem", node)["defname"]
-            if option not in _COPY_OPTIONS:
-                raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"COPY with {option} is not understood")
-        relation = self._written(body["relation"], "insert")
-        self._touch_columns(relation, "insert", strings(body.get("attlist", [])), body)
-
-    def _written(self, body: Tree, verb: str) -> Relation:
+    def written(self, body: Tree, verb: str) -> Relation:
+        """The relation whose rows a statement changes by `verb`."""
         relation = names.writable(self.relation(body), location=body.get("location"))
         self.findings.write(relation, verb, body.get("location"))
-        if relation.user_code:
+        if self.findings.runs_user_code(relation):
             self.findings.call_unknown_code()
         self.findings.kinds.add(verb)
         return relation
 
     def _insert(self, body: Tree, level: Scope) -> Shape:
-        relation = self._written(body["relation"], "insert")
+        relation = self.written(body["relation"], "insert")
         named = tuple(self._plain_target(node) for node in body.get("cols", []))
-        self._touch_columns(relation, "insert", named, body)
+        self.touch_columns(relation, "insert", named, body)
         columns = named or tuple(o.name for o in relation_shape(relation).outputs)
         if "selectStmt" in body:
             self._insert_rows(unwrap_as("SelectStmt", body["selectStmt"]), level, relation, columns)
@@ -93,9 +63,10 @@ class ChangeWalker(QueryWalker):
         name: str = body["name"]
         return name
 
-    def _touch_columns(
+    def touch_columns(
         self, relation: Relation, verb: str, named: tuple[str, ...], body: Tree
     ) -> None:
+        """Notes the columns that a statement names, or all of them where it names none."""
         for name in named:
             if relation.column(name) is None:
                 raise NotUnderstood(
@@ -123,7 +94,7 @@ class ChangeWalker(QueryWalker):
             self.findings.write(relation, "update", None)
             both = replace(level, items=FromItem((target, excluded), scope.items.visible))
             self._assign(clause["targetList"], both, relation)
-            self.optional(clause.get("whereClause"), both)
+            self.condition(clause.get("whereClause"), both)
 
     def _conflict_target(self, infer: Tree | None, scope: Scope) -> None:
         if infer is None:
@@ -134,7 +105,7 @@ class ChangeWalker(QueryWalker):
         self.optional(infer.get("whereClause"), scope)
 
     def _update(self, body: Tree, level: Scope) -> Shape:
-        relation = self._written(body["relation"], "update")
+        relation = self.written(body["relation"], "update")
         target = self.table_source(body["relation"], relation, verb="select")
         scope = self._change_scope(body.get("fromClause", []), level, target)
         self._assign(body["targetList"], scope, relation)
@@ -142,7 +113,7 @@ class ChangeWalker(QueryWalker):
         return self._returning(body, scope)
 
     def _delete(self, body: Tree, level: Scope) -> Shape:
-        relation = self._written(body["relation"], "delete")
+        relation = self.written(body["relation"], "delete")
         target = self.table_source(body["relation"], relation, verb="select")
         scope = self._change_scope(body.get("usingClause", []), level, target)
         self._where(body, scope, target)
@@ -155,7 +126,7 @@ class ChangeWalker(QueryWalker):
     def _assign(self, nodes: list[Tree], scope: Scope, relation: Relation) -> None:
         for node in nodes:
             body = unwrap_as("ResTarget", node)
-            self._touch_columns(relation, "update", (body["name"],), body)
+            self.touch_columns(relation, "update", (body["name"],), body)
             self._target_subscripts(body, scope)
             lineage = self._assigned(body["val"], scope)
             if not self._stays(body["val"], lineage, relation, body["name"]):
@@ -166,7 +137,7 @@ class ChangeWalker(QueryWalker):
         kind, body = unwrap(node)
         if kind == "FuncCall":
             resolved = names.find_function(self.catalog, strings(body["funcname"]))
-            whole = resolved in _WHOLE and len(body["args"]) == 1
+            whole = resolved in WHOLE_FUNCTIONS and len(body["args"]) == 1
             return whole and self._stays(body["args"][0], lineage, relation, column)
         same_column = kind == "ColumnRef" and strings(body["fields"])[-1] == column
         own = lineage.certain and {table for table, _ in lineage.carried} <= {relation.name}
@@ -189,7 +160,8 @@ class ChangeWalker(QueryWalker):
         where = body.get("whereClause")
         self.condition(where, scope)
         named = where is not None and self._names_rows(where, scope, target, negated=False)
-        self.findings.has_where = self.findings.has_where and named
+        if where is None or not named or always_true(where):
+            self.findings.has_where = False
 
     def _names_rows(self, node: Tree, scope: Scope, target: Source, *, negated: bool) -> bool:
         """Whether a predicate depends on the rows of `target`, as far as can be told.
@@ -206,7 +178,7 @@ class ChangeWalker(QueryWalker):
             return named[0]
         if (operator == "AND_EXPR") != negated:
             return any(named)
-        return all(named) and not has_complementary_tests(arguments)
+        return all(named)
 
     def _leaf_names_rows(self, node: Tree, scope: Scope, target: Source) -> bool:
         before = len(self.findings.references)

@@ -40,6 +40,15 @@ class ColumnResolver:
             return self._findings.refer_to_system_column(source)
         raise _unknown(f"{source.alias}.{name}", location)
 
+    def fields(self, body: Tree, scope: Scope) -> tuple[str, ...]:
+        """The fields of the rows in a column `alias.column`, where they are known."""
+        names, star = _parts(body)
+        if star or len(names) != 2:
+            return ()
+        source = self.qualified_source(names[:1], scope, body.get("location"))
+        found = source.positions(names[1])
+        return source.shape.outputs[found[0]].fields if len(found) == 1 else ()
+
     def whole_row(self, body: Tree, scope: Scope) -> Source | None:
         """The FROM item that a ColumnRef names as a row, or None if it names a column."""
         names, star = _parts(body)
@@ -52,6 +61,8 @@ class ColumnResolver:
     ) -> Source:
         """The FROM item that a qualifier means: `alias`, or `schema.table`."""
         source = None
+        if len(names) == 3 and names[0] == self._findings.catalog.database:
+            names = names[1:]
         if len(names) == 1:
             source = _by_alias(names[0], scope, location)
         elif len(names) == 2:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
-from policies.sql import names, settings
-from policies.sql.columns import ColumnResolver
+from policies.sql import documents, names, settings
+from policies.sql.columns import ColumnResolver, is_star
 from policies.sql.findings import Findings
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.inference import SET_RETURNING, compared_labels, conjuncts_of
 from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Scope, Shape, union
+from policies.sql.matching import constants_of, is_equality, is_whole_call
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
+from policies.sql.sequences import sequence_of
+from policies.sql.table_functions import out_columns
 
 # Operators that PostgreSQL reads into an expression without their being written.
 _IMPLIED_OPERATORS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,7 +40,10 @@ _EXPLICIT_OPERATORS: Final = frozenset(
         "AEXPR_SIMILAR",
     }
 )
+# What they do hangs on their arguments, which must be seen.
+_ARGUMENTS_MATTER: Final = frozenset({"current_setting", "currval", "set_config"})
 _SET_CONFIG: Final = (("set_config",), ("pg_catalog", "set_config"))
+_SIDES: Final = ("lexpr", "rexpr")
 _SCALAR_SUBLINKS: Final = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
 _TESTING_SUBLINKS: Final = frozenset(
     {"EXISTS_SUBLINK", "ANY_SUBLINK", "ALL_SUBLINK", "ROWCOMPARE_SUBLINK"}
@@ -55,10 +62,10 @@ class ExpressionWalker(ABC):
             "ParamRef": lambda body, scope: CLEAN,
             "SetToDefault": lambda body, scope: CLEAN,
             "SQLValueFunction": self._value_function,
-            "ColumnRef": self.columns.reference,
+            "ColumnRef": self._reference,
             "A_Expr": self._operator,
             "BoolExpr": lambda body, scope: self.every(body["args"], scope),
-            "NullTest": lambda body, scope: self.expression(body["arg"], scope),
+            "NullTest": self._null_test,
             "BooleanTest": lambda body, scope: self.expression(body["arg"], scope),
             "CaseExpr": self._case,
             "CaseWhen": self._case_when,
@@ -76,6 +83,7 @@ class ExpressionWalker(ABC):
             "A_Indirection": self._indirection,
             "CollateClause": self._collation,
             "SortBy": self._sort_key,
+            **{kind: partial(self._document, kind) for kind in documents.KINDS},
         }
 
     @abstractmethod
@@ -90,7 +98,11 @@ class ExpressionWalker(ABC):
             raise NotUnderstood(
                 "SQL_NOT_UNDERSTOOD", f"{kind} is not understood here", location_of(body)
             )
-        return walk(body, scope)
+        lineage = walk(body, scope)
+        if not lineage.carried or kind == "ColumnRef":
+            return lineage
+        whole = kind == "FuncCall" and is_whole_call(body, self.catalog)
+        return lineage if whole else lineage.in_part()
 
     def condition(self, node: Tree | None, scope: Scope) -> Lineage:
         """Walks a WHERE, ON or HAVING; what could be read off the rows it lets through is noted."""
@@ -100,8 +112,10 @@ class ExpressionWalker(ABC):
 
     def compare_in(self, node: Tree, scope: Scope) -> Lineage:
         """Walks an expression that says which rows there are, or in what order."""
+        mark = self.findings.mark()
         lineage, compared = self.judged(node, scope)
         self.findings.compared |= compared
+        self.findings.decide_since(mark, scope)
         return lineage
 
     def judged(self, node: Tree, scope: Scope) -> tuple[Lineage, frozenset[str]]:
@@ -125,13 +139,40 @@ class ExpressionWalker(ABC):
         for modifier in body.get("typmods", []):
             unwrap_as("A_Const", modifier)
 
+    def operator(self, parts: tuple[str, ...], location: int | None) -> None:
+        """Notes an operator, which must be a built-in one."""
+        names.check_operator(self.catalog, parts, location=location)
+        self.findings.operators.add(parts[-1])
+
     def window(self, body: Tree, scope: Scope) -> Lineage:
         checked("WindowDef", body)
         keys = body.get("partitionClause", []) + body.get("orderClause", [])
         bounds = [body[edge] for edge in ("startOffset", "endOffset") if edge in body]
         # A window that is defined elsewhere carries what the whole WINDOW clause carries.
         named = UNCERTAIN if "refname" in body or "name" in body else CLEAN
-        return self.every(keys + bounds, scope) | named
+        mark = self.findings.mark()
+        lineage = self.every(keys + bounds, scope)
+        # Rows come out in the order of the windows.
+        self.findings.decide_since(mark, scope)
+        return lineage | named
+
+    def _reference(self, body: Tree, scope: Scope) -> Lineage:
+        called = self._function_as_column(body, scope)
+        return self.columns.reference(body, scope) if called is None else called
+
+    def _function_as_column(self, body: Tree, scope: Scope) -> Lineage | None:
+        """`u.row_to_json`, where u has no such column, is a call with its row."""
+        if len(body["fields"]) == 1 or is_star(body):
+            return None
+        parts = strings(body["fields"])
+        found = names.find_function(self.catalog, parts[-1:])
+        if found is None or found[0] != "pg_catalog" or found[1] in _ARGUMENTS_MATTER:
+            return None
+        source = self.columns.qualified_source(parts[:-1], scope, body.get("location"))
+        if source.positions(parts[-1]) or source.has_system_column(parts[-1]):
+            return None
+        self.findings.functions.add(".".join(found))
+        return self.findings.refer_to_all(source).in_part()
 
     def _value_function(self, body: Tree, scope: Scope) -> Lineage:
         self.findings.functions.add(f"pg_catalog.{value_function_name(body)}")
@@ -141,17 +182,42 @@ class ExpressionWalker(ABC):
         kind, location = body["kind"], body.get("location")
         if kind in _IMPLIED_OPERATORS:
             for implied in _IMPLIED_OPERATORS[kind]:
-                names.check_operator(self.catalog, (implied,), location=location)
+                self.operator((implied,), location)
         elif kind in _EXPLICIT_OPERATORS:
-            names.check_operator(self.catalog, strings(body["name"]), location=location)
+            self.operator(strings(body["name"]), location)
         else:
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood", location)
-        sides = (body.get("lexpr"), body.get("rexpr"))
-        return union(self.optional(side, scope) for side in sides)
+        before = len(self.findings.references)
+        left, right = (self.optional(body.get(side), scope) for side in _SIDES)
+        if (left.carried or right.carried) and is_equality(body):
+            self._match(body, left, right, before)
+        return left | right
+
+    def _match(self, body: Tree, left: Lineage, right: Lineage, before: int) -> None:
+        """Notes a comparison of a whole value with constants, or with another labelled one."""
+        constants = frozenset[int]()
+        for side, lineage in zip(_SIDES, (left, right), strict=True):
+            if not lineage.carried:
+                found = constants_of(body[side], self.catalog) if side in body else None
+                if found is None:
+                    return
+                constants |= found
+            elif not (lineage.whole and lineage.certain):
+                return
+        self.findings.deciding.match(left | right, constants)
+        self.findings.deciding.cover(before, len(self.findings.references))
+
+    def _null_test(self, body: Tree, scope: Scope) -> Lineage:
+        before = len(self.findings.references)
+        lineage = self.expression(body["arg"], scope)
+        if lineage.whole and lineage.certain:
+            # Masks leave NULL as it is.
+            self.findings.deciding.cover(before, len(self.findings.references))
+        return lineage.in_part()
 
     def _case(self, body: Tree, scope: Scope) -> Lineage:
         if "arg" in body:
-            names.check_operator(self.catalog, ("=",), location=body.get("location"))
+            self.operator(("=",), body.get("location"))
         ends = (body.get("arg"), body.get("defresult"))
         return union(self.optional(end, scope) for end in ends) | self.every(body["args"], scope)
 
@@ -169,22 +235,44 @@ class ExpressionWalker(ABC):
             self.catalog, strings(body["funcname"]), location=body.get("location")
         )
         self.findings.functions.add(f"{schema}.{name}")
-        if name == "current_setting":
-            settings.check_asked(body.get("args", []))
+        self._look_at_arguments(name, body)
+        mark = self.findings.mark()
         arguments = self.every(body.get("args", []), scope)
+        if body.get("agg_distinct"):
+            self.findings.decide_since(mark, scope)
         if name in SET_RETURNING:
             self.findings.compare(arguments)
         around = self._around_call(body, scope)
         if schema not in ("pg_catalog", "information_schema"):
             self.findings.call_unknown_code()
             return UNCERTAIN
-        # A count says how many, never which.
-        return around if (schema, name) == ("pg_catalog", "count") else arguments | around
+        # A count says how many, never which; unless the NULLs that it leaves out were computed.
+        counts = (schema, name) == ("pg_catalog", "count") and arguments.whole
+        return around if counts and arguments.certain else arguments | around
+
+    def _look_at_arguments(self, name: str, body: Tree) -> None:
+        match name:
+            case "current_setting":
+                asked = settings.check_asked(body.get("args", []))
+                self.findings.settings_asked |= {asked} - {None}
+            case "currval":
+                self.findings.use(sequence_of(self.catalog, body.get("args", [])), "select")
+            case "generate_series":
+                self.findings.made_rows.count(body)
+
+    def _document(self, kind: str, body: Tree, scope: Scope) -> Lineage:
+        name = documents.document_name(kind, body)
+        if name:
+            self.findings.functions.add(f"pg_catalog.{name}")
+        return documents.document_lineage(self, kind, body, scope)
 
     def _around_call(self, body: Tree, scope: Scope) -> Lineage:
         over = body.get("over")
         window = CLEAN if over is None else self.window(over, scope)
+        mark = self.findings.mark()
         order = self.every(body.get("agg_order", []), scope)
+        # As for DISTINCT, rows are sorted once, and other aggregates meet them in that order too.
+        self.findings.decide_since(mark, scope)
         return window | order | self.optional(body.get("agg_filter"), scope)
 
     def _column_as_function(self, body: Tree, scope: Scope) -> Lineage | None:
@@ -219,10 +307,11 @@ class ExpressionWalker(ABC):
     def _check_subquery_operator(self, body: Tree) -> None:
         operator = strings(body["operName"]) if "operName" in body else ("=",)
         if "testexpr" in body:
-            names.check_operator(self.catalog, operator, location=body.get("location"))
+            self.operator(operator, body.get("location"))
 
     def _cast(self, body: Tree, scope: Scope) -> Lineage:
         self.type_name(body["typeName"])
+        self.findings.casts.add(type_text(body["typeName"]))
         return self.expression(body["arg"], scope)
 
     def _collation(self, body: Tree, scope: Scope) -> Lineage:
@@ -234,14 +323,30 @@ class ExpressionWalker(ABC):
         steps = [unwrap(step) for step in body["indirection"]]
         if all(step == "A_Indices" for step, _ in steps):
             return self.expression(body["arg"], scope) | self._subscripts(steps, scope)
+        if len(steps) != 1 or steps[0][0] != "String":
+            raise _no_field(body)
+        field = steps[0][1].get("sval", "")
         source = self.columns.whole_row(argument, scope) if kind == "ColumnRef" else None
-        if source is None or len(steps) != 1 or steps[0][0] != "String":
-            raise NotUnderstood(
-                "SQL_NOT_UNDERSTOOD",
-                "taking a field of this value is not understood",
-                location_of(body),
-            )
-        return self.columns.column(source, steps[0][1].get("sval", ""), location_of(body))
+        if source is None:
+            return self._field_of_value(kind, argument, field, scope)
+        return self.columns.column(source, field, location_of(body))
+
+    def _field_of_value(self, kind: str, body: Tree, field: str, scope: Scope) -> Lineage:
+        """A field of what certainly has one of this name; else a function could be meant."""
+        if kind == "RowExpr" and field in {f"f{i}" for i, _ in enumerate(body["args"], start=1)}:
+            return self.every(body["args"], scope)
+        if kind == "FuncCall" and field in out_columns(strings(body["funcname"])):
+            return self._call(body, scope)
+        if kind == "ColumnRef" and field in self.columns.fields(body, scope):
+            return self.columns.reference(body, scope).in_part()
+        if kind != "SubLink" or body["subLinkType"] != "EXPR_SUBLINK":
+            raise _no_field(body)
+        shape = self.query(unwrap_as("SelectStmt", body["subselect"]), scope)
+        row = shape.outputs[0].row if shape.exact and len(shape.outputs) == 1 else None
+        if row is None or not row.positions(field):
+            raise _no_field(body)
+        self.findings.answers.append((scope, shape.lineage))
+        return shape.lineage.in_part()
 
     def _subscripts(self, steps: list[tuple[str, Tree]], scope: Scope) -> Lineage:
         bounds = (body.get(edge) for _, body in steps for edge in ("lidx", "uidx"))
@@ -249,6 +354,17 @@ class ExpressionWalker(ABC):
 
     def _sort_key(self, body: Tree, scope: Scope) -> Lineage:
         return self.expression(body["node"], scope)
+
+
+def _no_field(body: Tree) -> NotUnderstood:
+    return NotUnderstood(
+        "SQL_NOT_UNDERSTOOD", "taking a field of this value is not understood", location_of(body)
+    )
+
+
+def type_text(body: Tree) -> str:
+    """The name of a built-in type, with brackets where it is an array of them."""
+    return strings(body["names"])[-1] + ("[]" if "arrayBounds" in body else "")
 
 
 def value_function_name(body: Tree) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class SqlEffect(StrEnum):
@@ -15,6 +16,15 @@ class SqlEffect(StrEnum):
     WRITE = "write"
     DDL = "ddl"
     OPAQUE = "opaque"
+
+
+# What a relation is on the server, as policies see it.
+RELATION_KINDS: Final = frozenset(
+    {
+        *("table", "partitioned_table", "partition", "view", "materialized_view"),
+        *("sequence", "foreign_table", "temporary", "schema"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,6 +44,9 @@ class TableUse:
 
     `columns` are the columns touched in any position; "*" stands for all of them.
     `labels` are the labels of those columns. `span` is where the statement names the relation.
+    `kind` is one of RELATION_KINDS: what the relation is on the server. `through` is the relation
+    that the statement names, where this one is only reached by it: a view over this table, one of
+    its partitions, the table that it inherits from.
     """
 
     table: TableName
@@ -41,6 +54,8 @@ class TableUse:
     columns: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
     span: tuple[int, int] | None = None
+    kind: str = "table"
+    through: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,18 @@ class Opaque:
 
 
 @dataclass(frozen=True, slots=True)
+class PathChange:
+    """What a statement does to the search path that later ones are judged by.
+
+    `path`: the schemas as they are looked through, or None for those that the session began with.
+    `local`: for the rest of the transaction.
+    """
+
+    path: tuple[str, ...] | None
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SqlFacts:
     """Facts about one statement. With `opaque` set nothing else may be relied on.
 
@@ -63,7 +90,18 @@ class SqlFacts:
     `labels_copied`: labels that are read and written elsewhere in the same statement.
     `labels_compared`: labels of values that are compared with other data than constants and
     parameters, or that say how many rows there are: they could be read off the rest of the result.
+    `labels_filtered`: labels of values that decide what rows there are, their order or groups,
+    other than by `labels_matched`: whole values compared for equality with up to ten constants or
+    parameters, or with another labelled column.
+    `limit`: the constant that the outermost query's LIMIT or FETCH FIRST says, if it says one.
+    `locks`: "for_update", "for_share", ...: locks on rows that the statement asks for by name.
+    `operators` and `casts`: names as written, without pg_catalog; types that values are cast to.
     `objects`: (relation, oid) of every relation resolved, bound into an approval.
+    `catalog`: the version of the catalog that they were found by, for a check when they are used.
+    `path_change`: what becomes of the search path, if the statement sets or resets it.
+    `savepoint`: the name in SAVEPOINT, RELEASE and ROLLBACK TO.
+    `settings_asked`: numbers of parameters whose values are names of settings to be shown.
+    `settings_asked`: numbers of parameters whose values are names of settings to be shown.
     """
 
     effect: SqlEffect
@@ -77,6 +115,17 @@ class SqlFacts:
     clean_outputs: frozenset[int] = frozenset()
     objects: tuple[tuple[TableName, int], ...] = ()
     opaque: Opaque | None = None
+    limit: int | None = None
+    locks: frozenset[str] = frozenset()
+    statement_count: int = 1
+    operators: frozenset[str] = frozenset()
+    casts: frozenset[str] = frozenset()
+    labels_filtered: frozenset[str] = frozenset()
+    labels_matched: frozenset[str] = frozenset()
+    path_change: PathChange | None = None
+    savepoint: str = ""
+    settings_asked: frozenset[int] = frozenset()
+    catalog: str = ""
 
     def __hash__(self) -> int:
         # Facts are looked up at every call: by what tells statements apart, and is hashed already.
@@ -86,4 +135,5 @@ class SqlFacts:
     @property
     def read_only(self) -> bool:
         """Proven to change nothing on the server."""
-        return self.effect is SqlEffect.READ
+        shows = self.effect is SqlEffect.SESSION and self.kinds == {"show"}
+        return self.effect is SqlEffect.READ or shows

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
-from policies.sql.catalog import Catalog, Relation
-from policies.sql.facts import TableName, TableUse
-from policies.sql.lineage import CLEAN, Lineage, Scope, Source
+from policies.sql.catalog import Behind, Catalog, Reach, Relation
+from policies.sql.deciding import Deciding
+from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
+from policies.sql.lineage import CLEAN, Lineage, Scope, Shape, Source, union
 from policies.sql.not_understood import NotUnderstood
+from policies.sql.sequences import MadeRows
 
 # Recursive CTEs are walked twice; nested ones would double each time without an end to it.
 MAXIMUM_QUERIES: Final = 500
@@ -21,6 +25,19 @@ ALL_COLUMNS: Final = "*"
 _NAME = re.compile(
     rb'(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)'
     rb'(?:\s*\.\s*(?:"(?:[^"]|"")*"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*))*'
+)
+
+
+_ROWS: Final = frozenset({"select", "update", "delete", "truncate"})
+_REACHED_BY: Final[Mapping[Reach, frozenset[str]]] = MappingProxyType(
+    {
+        Reach.VIEW: frozenset({"select"}),
+        Reach.PARTITIONED: _ROWS | {"insert", "ddl"},
+        Reach.INHERITS: _ROWS | {"ddl"},
+        Reach.DELETED: frozenset({"delete"}),
+        Reach.CHANGED: frozenset({"delete"}),
+        Reach.FOLLOWS: frozenset({"update"}),
+    }
 )
 
 
@@ -37,9 +54,43 @@ class _Use:
         touched = (c for c in self.relation.columns if every or c.name in self.columns)
         return frozenset().union(*(column.labels for column in touched))
 
+    def behind(self, catalog: Catalog) -> Iterator[tuple[Relation, TableUse]]:
+        """The relations that are only reached through this one, by the same verb."""
+        for reached in self.relation.behind:
+            relation = catalog.relations.get(reached.name)
+            if relation is not None and self._reaches(reached):
+                yield relation, self._through(reached, relation)
+
+    def _through(self, reached: Behind, relation: Relation) -> TableUse:
+        columns, labels = frozenset(self.columns), self.labels
+        match reached.kind:
+            case Reach.VIEW:
+                columns, labels = reached.columns, labels & all_labels(relation)
+            case Reach.DELETED | Reach.CHANGED | Reach.FOLLOWS:
+                # The server's errors show the whole row.
+                columns, labels = reached.columns, all_labels(relation)
+        return TableUse(
+            reached.name,
+            "update" if reached.kind in (Reach.CHANGED, Reach.FOLLOWS) else self.verb,
+            columns,
+            labels,
+            self.span,
+            relation.kind_name,
+            str(self.relation.name),
+        )
+
+    def _reaches(self, reached: Behind) -> bool:
+        touched = {ALL_COLUMNS} & self.columns or reached.keys & self.columns
+        return self.verb in _REACHED_BY[reached.kind] and (not reached.keys or bool(touched))
+
     def freeze(self) -> TableUse:
         return TableUse(
-            self.relation.name, self.verb, frozenset(self.columns), self.labels, self.span
+            self.relation.name,
+            self.verb,
+            frozenset(self.columns),
+            self.labels,
+            self.span,
+            self.relation.kind_name,
         )
 
 
@@ -72,6 +123,13 @@ class Findings:
         self.answers: list[tuple[Scope, Lineage]] = []
         self.tests: list[Lineage] = []
         self.compared: set[str] = set()
+        self.deciding = Deciding()
+        self.limit: int | None = None
+        self.made_rows = MadeRows()
+        self.locks: set[str] = set()
+        self.operators: set[str] = set()
+        self.casts: set[str] = set()
+        self.settings_asked: set[int | None] = set()
         self._compared_all = False
         self._uses: dict[tuple[TableName, str], _Use] = {}
         self._objects: dict[TableName, int] = {}
@@ -157,6 +215,12 @@ class Findings:
         self._copied |= {label for _, label in lineage.carried}
         self._copied_uncertain |= not lineage.certain
 
+    def runs_user_code(self, relation: Relation) -> bool:
+        """Whether a change of its rows may call users' triggers, or one of rows that follow."""
+        names = [relation.name, *(b.name for b in relation.behind if b.kind is not Reach.VIEW)]
+        found = (self.catalog.relations.get(name) for name in names)
+        return relation.user_code or any(each.user_code for each in found if each is not None)
+
     def call_unknown_code(self) -> None:
         """A user's function, which may read anything: every label of the database counts."""
         for relation in self.catalog.relations.values():
@@ -166,9 +230,43 @@ class Findings:
         """A value says how many rows there are."""
         self.compared |= {label for _, label in lineage.carried}
 
+    def join_on(self, lineages: Iterable[Lineage]) -> None:
+        """Columns of two sides are merged where they are equal: USING and NATURAL."""
+        merged = tuple(lineages)
+        if not all(lineage.carried for lineage in merged):
+            self.compare(union(merged))
+        elif all(lineage.whole and lineage.certain for lineage in merged):
+            self.deciding.match(union(merged), ())
+        else:
+            self.deciding.decide(union(merged))
+
     def compare_all(self) -> None:
         """Rows that hang on labelled values, nobody knows which, show in others."""
         self._compared_all = True
+
+    def mark(self) -> tuple[int, int, int]:
+        """Where an expression that decides about rows begins, for `decide_since`."""
+        return len(self.references), len(self.answers), len(self.deciding.covered)
+
+    def decide_since(self, mark: tuple[int, int, int], scope: Scope) -> None:
+        """What was referred to since then, in `scope` itself, decides about rows."""
+        references, answers, covered = mark
+        for lineage in self.deciding.open(self.references, references, covered):
+            self.deciding.decide(lineage)
+        for level, lineage in self.answers[answers:]:
+            if level is scope:
+                self.deciding.decide(lineage)
+
+    @property
+    def labels_filtered(self) -> frozenset[str]:
+        if self.deciding.uncertain:
+            return self.labels_read
+        return self.deciding.filtered | self.labels_compared
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """Everything that the statement names."""
+        return tuple(use.relation for use in self._uses.values())
 
     @property
     def labels_compared(self) -> frozenset[str]:
@@ -180,11 +278,17 @@ class Findings:
 
     @property
     def tables(self) -> tuple[TableUse, ...]:
-        return tuple(use.freeze() for use in self._uses.values())
+        named = tuple(use.freeze() for use in self._uses.values())
+        return named + tuple(use for _, use in self._behind())
+
+    def _behind(self) -> Iterator[tuple[Relation, TableUse]]:
+        for use in self._uses.values():
+            yield from use.behind(self.catalog)
 
     @property
     def objects(self) -> tuple[tuple[TableName, int], ...]:
-        return tuple(sorted(self._objects.items()))
+        behind = {relation.name: relation.oid for relation, _ in self._behind() if relation.oid}
+        return tuple(sorted({**behind, **self._objects}.items()))
 
     @property
     def labels_read(self) -> frozenset[str]:
@@ -193,3 +297,27 @@ class Findings:
     @property
     def labels_copied(self) -> frozenset[str]:
         return self.labels_read if self._copied_uncertain else frozenset(self._copied)
+
+    def facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
+        """All of it about a statement that gives these columns."""
+        known = shape.outputs[: shape.certain]
+        return SqlFacts(
+            effect=effect,
+            kinds=frozenset(self.kinds),
+            tables=self.tables,
+            functions=frozenset(self.functions),
+            has_where=self.has_where,
+            labels_read=self.labels_read,
+            labels_copied=self.labels_copied if effect is not SqlEffect.READ else frozenset(),
+            labels_compared=self.labels_compared,
+            labels_filtered=self.labels_filtered,
+            labels_matched=self.deciding.matched,
+            clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
+            objects=self.objects,
+            limit=self.limit,
+            locks=frozenset(self.locks),
+            operators=frozenset(self.operators),
+            casts=frozenset(self.casts),
+            settings_asked=frozenset(n for n in self.settings_asked if n is not None),
+            catalog=self.catalog.version,
+        )

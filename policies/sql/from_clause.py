@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from policies.sql import names
 from policies.sql.catalog import Relation
+from policies.sql.documents import document_lineage, table_shape
 from policies.sql.expressions import ExpressionWalker
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.inference import conjuncts_of, equates_columns
@@ -21,12 +23,17 @@ from policies.sql.lineage import (
     Visible,
     exact_shape,
     single,
+    stored,
     union,
 )
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
 from policies.sql.table_functions import column_types, function_call, table_function_shape
 
+_SAMPLING: Final = frozenset({"system", "bernoulli"})
+_DOCUMENT_TABLES: Final = MappingProxyType(
+    {"JsonTable": "pg_catalog.json_table", "RangeTableFunc": "pg_catalog.xmltable"}
+)
 _JOINS: Final = frozenset({"JOIN_INNER", "JOIN_LEFT", "JOIN_RIGHT", "JOIN_FULL"})
 
 
@@ -77,6 +84,10 @@ class FromWalker(ExpressionWalker):
                 return single(self._subselect(body, scope, before))
             case "RangeFunction":
                 return single(self._function(body, _lateral(scope, before)))
+            case "RangeTableSample":
+                return single(self._sample(body, scope, before))
+            case "JsonTable" | "RangeTableFunc":
+                return single(self._document_table(kind, body, _lateral(scope, before)))
             case "JoinExpr":
                 return self._join(body, scope, before)
             case _:
@@ -112,6 +123,24 @@ class FromWalker(ExpressionWalker):
         alias = _alias(body) or name
         shape = table_function_shape(body, name, alias=alias, lineage=lineage)
         return Source(alias, _with_ordinality(body, shape).renamed(_column_names(body)))
+
+    def _sample(self, body: Tree, scope: Scope, before: FromItem) -> Source:
+        """TABLESAMPLE by one of the server's own methods; users' are functions of theirs."""
+        method = strings(body["method"])
+        if method[-1] not in _SAMPLING or method[:-1] not in ((), ("pg_catalog",)):
+            raise NotUnderstood(
+                "FUNCTION_NOT_ALLOWED", f"sampling by {'.'.join(method)}", location_of(body)
+            )
+        for argument in (*body["args"], *([body["repeatable"]] if "repeatable" in body else ())):
+            self.findings.compare(self.expression(argument, _lateral(scope, before)))
+        return self._table(unwrap_as("RangeVar", body["relation"]), scope)
+
+    def _document_table(self, kind: str, body: Tree, scope: Scope) -> Source:
+        lineage = document_lineage(self, kind, body, scope)
+        # As many rows as the document says.
+        self.findings.compare(lineage)
+        self.findings.functions.add(_DOCUMENT_TABLES[kind])
+        return Source(_alias(body), table_shape(body, lineage).renamed(_column_names(body)))
 
     def _join(self, body: Tree, scope: Scope, before: FromItem) -> FromItem:
         if body["jointype"] not in _JOINS:
@@ -149,7 +178,7 @@ class FromWalker(ExpressionWalker):
         shared = _shared_names(body, left, right)
         if not shared:
             return left + right
-        names.check_operator(self.catalog, ("=",), location=location_of(body))
+        self.operator(("=",), location_of(body))
         merged = tuple(self._merged_column(name, left, right) for name in shared)
         rest = tuple(v for v in left.visible + right.visible if v.name not in shared)
         return FromItem(left.sources + right.sources, merged + rest)
@@ -159,18 +188,14 @@ class FromWalker(ExpressionWalker):
         if not left.named(name) or not right.named(name):
             raise NotUnderstood("COLUMN_UNKNOWN", f"there is no column {name} on both sides")
         lineages = [self.findings.refer(source, position) for source, position in columns]
-        if not all(lineage.carried for lineage in lineages):
-            self.findings.compare(union(lineages))
+        self.findings.join_on(lineages)
         return Visible(name, columns)
 
 
 def relation_shape(relation: Relation) -> Shape:
     """The columns of a relation in the order that `*` gives them."""
     ordered = sorted(relation.columns, key=lambda column: column.number)
-    return exact_shape(
-        Output(c.name, Lineage(frozenset((relation.name, label) for label in c.labels)))
-        for c in ordered
-    )
+    return exact_shape(Output(c.name, stored(relation, c.labels)) for c in ordered)
 
 
 def _lateral(scope: Scope, before: FromItem) -> Scope:

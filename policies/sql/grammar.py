@@ -31,6 +31,13 @@ _FIELDS: Final = {
     "RangeFunction": "lateral ordinality is_rowsfrom functions alias coldeflist",
     "JoinExpr": "jointype isNatural larg rarg usingClause quals alias rtindex",
     "Alias": "aliasname colnames",
+    "RangeTableSample": "relation method args repeatable location",
+    "RangeTableFunc": "lateral docexpr rowexpr namespaces columns alias location",
+    "RangeTableFuncCol": "colname typeName for_ordinality is_not_null colexpr coldefexpr location",
+    "JsonTable": "context_item pathspec passing columns on_error alias lateral location",
+    "JsonTableColumn": "coltype name typeName pathspec format wrapper quotes columns on_empty"
+    " on_error location",
+    "JsonTablePathSpec": "string name name_location location",
     # changes
     "InsertStmt": "relation cols selectStmt onConflictClause returningClause withClause override",
     "OnConflictClause": "action infer targetList whereClause location",
@@ -38,7 +45,7 @@ _FIELDS: Final = {
     "UpdateStmt": "relation targetList whereClause fromClause returningClause withClause",
     "DeleteStmt": "relation usingClause whereClause returningClause withClause",
     "ReturningClause": "exprs",
-    "CopyStmt": "relation attlist is_from options",
+    "CopyStmt": "relation query attlist is_from options",
     "MultiAssignRef": "source colno ncolumns",
     "SetToDefault": "location",
     # expressions
@@ -67,6 +74,28 @@ _FIELDS: Final = {
     "A_Indirection": "arg indirection",
     "A_Indices": "is_slice lidx uidx",
     "CollateClause": "arg collname location",
+    # SQL/JSON and SQL/XML
+    "JsonFuncExpr": "op column_name context_item pathspec passing output on_empty on_error wrapper"
+    " quotes location",
+    "JsonIsPredicate": "expr format item_type unique_keys location",
+    "JsonParseExpr": "expr output unique_keys location",
+    "JsonScalarExpr": "expr output location",
+    "JsonSerializeExpr": "expr output location",
+    "JsonObjectConstructor": "exprs output absent_on_null unique location",
+    "JsonArrayConstructor": "exprs output absent_on_null location",
+    "JsonArrayQueryConstructor": "query output format absent_on_null location",
+    "JsonObjectAgg": "constructor arg absent_on_null unique",
+    "JsonArrayAgg": "constructor arg absent_on_null",
+    "JsonAggConstructor": "output agg_filter agg_order over location",
+    "JsonKeyValue": "key value",
+    "JsonValueExpr": "raw_expr format",
+    "JsonArgument": "val name",
+    "JsonOutput": "typeName returning",
+    "JsonReturning": "format",
+    "JsonFormat": "format_type encoding location",
+    "JsonBehavior": "btype expr location",
+    "XmlExpr": "op name named_args args xmloption indent location",
+    "XmlSerialize": "xmloption expr typeName indent location",
     "List": "items",
     "String": "sval",
     "Integer": "ival",
@@ -74,7 +103,11 @@ _FIELDS: Final = {
     "ExplainStmt": "query options",
     "DefElem": "defname arg defaction location",
     "VariableShowStmt": "name",
-    "VariableSetStmt": "kind name args jumble_args location",
+    "VariableSetStmt": "kind name args is_local jumble_args location",
+    "DiscardStmt": "target",
+    "ClosePortalStmt": "portalname",
+    "UnlistenStmt": "conditionname",
+    "DeallocateStmt": "name isall location",
     "TransactionStmt": "kind options savepoint_name location",
     # definitions, understood well enough to name what they touch
     "DropStmt": "objects removeType behavior missing_ok concurrent",
@@ -104,12 +137,12 @@ def checked(kind: str, body: Tree) -> Tree:
     known = FIELDS.get(kind)
     if known is None:
         raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood", location_of(body))
-    unknown = sorted(body.keys() - known)
-    if unknown:
-        raise NotUnderstood(
-            "SQL_NOT_UNDERSTOOD", f"{kind} with {unknown[0]} is not understood", location_of(body)
-        )
-    return body
+    if body.keys() <= known:
+        return body
+    unknown = min(body.keys() - known)
+    raise NotUnderstood(
+        "SQL_NOT_UNDERSTOOD", f"{kind} with {unknown} is not understood", location_of(body)
+    )
 
 
 def unwrap(node: Tree) -> tuple[str, Tree]:
@@ -132,7 +165,15 @@ def unwrap_as(kind: str, node: Tree) -> Tree:
 
 def strings(nodes: list[Tree]) -> tuple[str, ...]:
     """The texts of a list of String nodes: the parts of a qualified name."""
-    return tuple(unwrap_as("String", node).get("sval", "") for node in nodes)
+    return tuple(map(_string, nodes))
+
+
+def _string(node: Tree) -> str:
+    # What nearly all of them are, and names are most of a tree.
+    body = node.get("String")
+    if body is None or len(node) > 1 or body.keys() != _NAMED:
+        body = unwrap_as("String", node)
+    return str(body.get("sval", ""))
 
 
 def location_of(body: object) -> int | None:
@@ -157,6 +198,7 @@ def without_locations(node: object) -> object:
     return node
 
 
+_NAMED: Final = frozenset({"sval"})
 _PLACES: Final = frozenset(
     {"location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
 )

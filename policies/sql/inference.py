@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from policies.sql.grammar import strings, unwrap
-from policies.sql.lineage import Lineage, Scope, Source
+from policies.sql.lineage import CLEAN, Lineage, Scope, Shape, Source, union
 from policies.sql.parser import Tree
 
 Reference = tuple[Source, Lineage]
@@ -23,6 +23,10 @@ SET_RETURNING: Final = frozenset(
         *("jsonb_array_elements", "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text"),
         *("json_object_keys", "jsonb_object_keys", "jsonb_path_query", "json_to_recordset"),
         *("jsonb_to_recordset", "regexp_matches", "regexp_split_to_table", "string_to_table"),
+        *("jsonb_path_query_tz", "ts_debug", "ts_parse", "ts_token_type", "pg_options_to_table"),
+        *("_pg_expandarray", "pg_snapshot_xip", "txid_snapshot_xip", "pg_get_publication_tables"),
+        *("pg_partition_ancestors", "pg_partition_tree", "pg_tablespace_databases"),
+        *("pg_extension_update_paths", "pg_stat_get_slru"),
     }
 )
 
@@ -43,6 +47,18 @@ def equates_columns(node: Tree) -> bool:
     sides = (body.get("lexpr", {}), body.get("rexpr", {}))
     plain = kind == "A_Expr" and body["kind"] == "AEXPR_OP" and strings(body["name"]) == ("=",)
     return plain and all("ColumnRef" in side for side in sides)
+
+
+def key_lineage(node: Tree, shape: Shape) -> Lineage:
+    """What a key carries if it names an output column of its query, or gives its position."""
+    match node:
+        case {"ColumnRef": {"fields": [{"String": {"sval": str(name)}}]}}:
+            return union(output.lineage for output in shape.outputs if output.name == name)
+        case {"A_Const": {"ival": {"ival": int(position)}}}:
+            chosen = shape.outputs[position - 1 : position]
+            return chosen[0].lineage if chosen and position <= shape.certain else shape.lineage
+        case _:
+            return CLEAN
 
 
 def compared_labels(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies.sql.catalog import Relation
 from policies.sql.facts import TableName
@@ -17,13 +17,15 @@ class Lineage:
     """The labels that a value may carry, each with the relation it comes from.
 
     Not `certain`: the value may come from anywhere in the statement. `depends`: it carries none,
-    but whether it is there tells of some. `mixed`: labelled values met others in it.
+    but whether it is there tells of some. `mixed`: labelled values met others in it. `whole`: it is
+    a column's value as it is stored.
     """
 
     carried: frozenset[tuple[TableName, str]] = frozenset()
     certain: bool = True
     depends: bool = False
     mixed: bool = False
+    whole: bool = True
 
     @property
     def clean(self) -> bool:
@@ -35,9 +37,23 @@ class Lineage:
             self.certain and other.certain,
             self.depends or other.depends,
             self.mixed or other.mixed,
+            self.whole and other.whole,
         )
 
+    def in_part(self) -> Lineage:
+        """The lineage of what is made of this value."""
+        return replace(self, whole=False) if self.whole and self.carried else self
 
+
+def stored(relation: Relation, labels: frozenset[str]) -> Lineage:
+    """The lineage of a relation's column; what a view makes of a value may be any part of it."""
+    if not labels:
+        return CLEAN
+    carried = frozenset((relation.name, label) for label in labels)
+    return Lineage(carried, whole=relation.kind in _STORING)
+
+
+_STORING = frozenset({"r", "p"})
 CLEAN = Lineage()
 UNCERTAIN = Lineage(certain=False)
 DEPENDS = Lineage(depends=True)
@@ -47,16 +63,23 @@ MIXED = Lineage(mixed=True)
 def union(lineages: Iterable[Lineage]) -> Lineage:
     merged = CLEAN
     for lineage in lineages:
-        merged |= lineage
+        # Most values carry nothing.
+        if lineage is not CLEAN:
+            merged = lineage if merged is CLEAN else merged | lineage
     return merged
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One column that a query or a FROM item gives."""
+    """One column that a query or a FROM item gives; `row` is the item whose whole row it is.
+
+    `fields`: those of the rows that a built-in function gives.
+    """
 
     name: str
     lineage: Lineage
+    row: Source | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +159,25 @@ class FromItem:
     _by_name: Mapping[str, tuple[Visible, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Looked up once for every column reference, and there may be tens of thousands.
-        names: dict[str, list[Visible]] = {}
-        for visible in self.visible:
-            names.setdefault(visible.name, []).append(visible)
-        indexed = {name: tuple(found) for name, found in names.items()}
-        object.__setattr__(self, "_by_name", indexed)
+        object.__setattr__(self, "_by_name", {})
         object.__setattr__(self, "exact", all(source.shape.exact for source in self.sources))
 
     def __add__(self, other: FromItem) -> FromItem:
+        if not self.sources:
+            return other
         return FromItem(self.sources + other.sources, self.visible + other.visible)
 
     def named(self, name: str) -> tuple[Visible, ...]:
+        if not self._by_name:
+            # Looked up once for every column reference, and there may be tens of thousands.
+            object.__setattr__(self, "_by_name", self._index())
         return self._by_name.get(name, ())
+
+    def _index(self) -> dict[str, tuple[Visible, ...]]:
+        names: dict[str, list[Visible]] = {}
+        for visible in self.visible:
+            names.setdefault(visible.name, []).append(visible)
+        return {name: tuple(found) for name, found in names.items()}
 
 
 def single(source: Source) -> FromItem:

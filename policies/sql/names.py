@@ -8,6 +8,7 @@ from typing import Final
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.facts import TableName
 from policies.sql.not_understood import NotUnderstood
+from policies.sql.partly_shown import is_partly_shown
 
 _READABLE_KINDS: Final = frozenset({"r", "p", "v", "m", "S"})
 _WRITABLE_KINDS: Final = frozenset({"r", "p"})
@@ -56,6 +57,8 @@ def resolve_relation(
 
 def readable(relation: Relation, *, location: int | None) -> Relation:
     """The relation, if reading it runs no code of users and shows nothing secret."""
+    if is_partly_shown(relation.name):
+        return relation  # its columns are looked at when all that are touched are known
     if is_sensitive(relation.name):
         raise NotUnderstood(
             "RELATION_SENSITIVE", f"the relation {relation.name} is not shown", location
@@ -66,12 +69,28 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
             f"the relation {relation.name} is no table or view of this database",
             location,
         )
+    if relation.planned_code:
+        raise NotUnderstood(
+            "FUNCTION_NOT_ALLOWED",
+            f"an index, a constraint, statistics or the partition key of {relation.name} calls"
+            " a function that reads may not call",
+            location,
+        )
     if relation.kind == "v" and relation.user_code:
         raise NotUnderstood(
             "FUNCTION_NOT_ALLOWED",
             f"the view {relation.name} calls a function that reads may not call,"
             " or shows what is withheld",
             location,
+        )
+    return relation
+
+
+def sequence(relation: Relation, *, location: int | None) -> Relation:
+    """The relation, if it is a sequence."""
+    if relation.kind != "S":
+        raise NotUnderstood(
+            "RELATION_UNKNOWN", f"the relation {relation.name} is no sequence", location
         )
     return relation
 
@@ -96,6 +115,10 @@ def definable(relation: Relation, *, location: int | None) -> Relation:
     if relation.name.schema in _SYSTEM_SCHEMAS:
         raise NotUnderstood(
             "RELATION_SENSITIVE", f"the relation {relation.name} is not changed", location
+        )
+    if relation.name.schema.startswith("pg_"):
+        raise NotUnderstood(
+            "SQL_NOT_UNDERSTOOD", "temporary relations are not made or changed here", location
         )
     return relation
 
@@ -128,6 +151,8 @@ def find_function(catalog: Catalog, parts: tuple[str, ...]) -> tuple[str, str] |
             schemas = (schema,)
         case _:
             return None
+    if catalog.moved:
+        schemas = tuple(s for s in schemas if s in ("pg_catalog", "information_schema"))
     allowed = (s for s in schemas if name in catalog.functions.get(s, frozenset()))
     schema_found = next(allowed, None)
     return None if schema_found is None else (schema_found, name)

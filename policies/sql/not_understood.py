@@ -8,7 +8,6 @@ from typing import Final
 
 NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "SQL_EMPTY": "Send one SQL statement.",
         "SQL_NUL": "Remove the NUL character; to store one, pass it as a bytea parameter.",
         "SQL_TOO_LONG": "Send a shorter statement; pass long values as parameters.",
         "SQL_TOO_DEEP": "Nest less, for instance with CTEs (WITH … AS) in place of subqueries.",
@@ -22,6 +21,8 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "OPERATOR_UNKNOWN": "Use a built-in operator.",
         "TYPE_UNKNOWN": "Use a built-in type.",
         "SETTING_NOT_ALLOWED": "Leave the setting out; the gateway has set what statements need.",
+        "SCHEMA_UNKNOWN": "Name schemas that exist, or leave the search path as it is.",
+        "SEARCH_PATH": "Name the schema in the statement, and leave the search path as it is.",
         "COLUMN_UNKNOWN": "Name an existing column; for functions in FROM write f(…) AS a(b, c).",
     }
 )
@@ -29,6 +30,8 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
 
 class NotUnderstood(Exception):
     """The statement goes past the understood subset; `location` is a byte offset, if known."""
+
+    statements: int = 1
 
     def __init__(self, code: str, reason: str, location: int | None = None) -> None:
         super().__init__(f"{code}: {reason}")
@@ -39,3 +42,12 @@ class NotUnderstood(Exception):
     @property
     def next_step(self) -> str:
         return NEXT_STEPS[self.code]
+
+
+class SeveralStatements(NotUnderstood):
+    """The text holds more than one statement."""
+
+    def __init__(self, statements: int, location: int | None) -> None:
+        reason = f"the text holds {statements} statements, and one is judged at a time"
+        super().__init__("SQL_MULTIPLE_STATEMENTS", reason, location)
+        self.statements = statements

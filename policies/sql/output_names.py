@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from policies.sql.columns import is_star
+from policies.sql.documents import document_name
 from policies.sql.expressions import value_function_name
 from policies.sql.grammar import location_of, unwrap
 from policies.sql.not_understood import NotUnderstood
@@ -33,8 +34,9 @@ def output_name(target: Tree) -> str:
 
 def _figure(node: Tree) -> tuple[int, str]:
     kind, body = unwrap(node)
-    if kind in _FIXED:
-        return _STRONG, _FIXED[kind]
+    fixed = _FIXED.get(kind) or document_name(kind, body)
+    if fixed:
+        return _STRONG, fixed
     match kind:
         case "ColumnRef":
             return _last_name(body["fields"])

@@ -11,23 +11,22 @@ from typing import Any
 
 from postgast import native
 
-from policies.sql.not_understood import NotUnderstood
+from policies.sql.not_understood import NotUnderstood, SeveralStatements
 
 # A node of the JSON tree. Its shape is checked field by field in grammar.py.
 Tree = dict[str, Any]
 
 
 def parse_one(encoded: bytes) -> Tree:
-    """The one statement in the text; raises NotUnderstood when there is none, or more than one."""
+    """The one statement in the text; an empty tree when there is none.
+
+    Raises NotUnderstood when there are several, or it is no SQL.
+    """
     statements = _statements(encoded)
     if not statements:
-        raise NotUnderstood("SQL_EMPTY", "the statement is empty")
+        return {}
     if len(statements) > 1:
-        raise NotUnderstood(
-            "SQL_MULTIPLE_STATEMENTS",
-            f"the text holds {len(statements)} statements, and one is judged at a time",
-            _first_location(encoded, statements[1]),
-        )
+        raise SeveralStatements(len(statements), _first_location(encoded, statements[1]))
     statement: Tree = statements[0]["stmt"]
     return statement
 

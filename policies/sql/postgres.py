@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from policies.sql import settings
+from policies.sql import names, settings
 from policies.sql.catalog import Catalog
 from policies.sql.changes import ChangeWalker
+from policies.sql.copying import CopyWalker
 from policies.sql.definitions import DefinitionWalker
-from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableUse
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from policies.sql.findings import Findings
 from policies.sql.grammar import unwrap, unwrap_as
 from policies.sql.lineage import CLEAN, Output, Scope, Shape, exact_shape
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree, parse_one
+from policies.sql.partly_shown import check_columns
+from policies.sql.plans import only_read
 from policies.sql.prescan import encode
-from policies.sql.queries import CHANGES
+from policies.sql.queries import CHANGES, constant_limit
 from policies.sql.secret_positions import quoting
+from policies.sql.sessions import SessionChange, check_transaction_option, session_change
 
 _ONE_CLEAN_COLUMN: Final = exact_shape([Output("", CLEAN)])
 _LONGEST_REASON: Final = 300
@@ -54,10 +59,13 @@ def analyse(text: str, catalog: Catalog) -> SqlFacts:
     try:
         encoded = encode(text)
         findings = Findings(catalog, encoded)
-        return _Analysis(findings).statement(parse_one(encoded))
+        tree = parse_one(encoded)
+        facts = _Analysis(findings).statement(tree)
+        check_columns(facts.tables, tree)
+        return facts
     except NotUnderstood as unknown:
         return _opaque(findings, unknown)
-    except (KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         # A tree of another shape than grammar.py lists: refused, like whatever is not listed there.
         return _opaque(findings, NotUnderstood("SQL_NOT_UNDERSTOOD", "this form is not understood"))
     except RecursionError:
@@ -76,6 +84,7 @@ def _opaque(findings: Findings, unknown: NotUnderstood) -> SqlFacts:
         kinds=frozenset(findings.kinds),
         has_where=False,
         opaque=Opaque(unknown.code, reason, unknown.next_step, span),
+        statement_count=unknown.statements,
     )
 
 
@@ -87,7 +96,13 @@ class _Analysis:
         self._walker = ChangeWalker(findings)
 
     def statement(self, node: Tree) -> SqlFacts:
+        if not node:
+            # What drivers send to see whether the server is there.
+            return SqlFacts(SqlEffect.READ, frozenset({"empty"}), statement_count=0)
         kind, body = unwrap(node)
+        change = session_change(kind, body, self._findings.catalog)
+        if change is not None:
+            return self._session(kind, change)
         if kind == "SelectStmt" or kind in CHANGES:
             shape = self._rows(kind, body)
             effect = SqlEffect.WRITE if self._findings.writes else SqlEffect.READ
@@ -99,8 +114,6 @@ class _Analysis:
                 return self._copy(body)
             case "VariableShowStmt":
                 return self._show(body)
-            case "VariableSetStmt":
-                return self._set(body)
             case "TransactionStmt":
                 return self._transaction(body)
         if not DefinitionWalker(self._walker).define(kind, body):
@@ -111,6 +124,7 @@ class _Analysis:
         if kind in CHANGES:
             return self._walker.change(kind, body, Scope())
         self._findings.kinds.add("select")
+        self._findings.limit = constant_limit(body)
         return self._walker.outermost(body, Scope())
 
     def _explain(self, body: Tree) -> SqlFacts:
@@ -120,52 +134,44 @@ class _Analysis:
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"EXPLAIN of {kind} is not understood here")
         self._findings.kinds.add("explain")
         self._rows(kind, query)
+        for relation in self._findings.relations:
+            names.readable(relation, location=None)  # what is written is planned like a read
         if analyze and self._findings.writes:
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", "EXPLAIN ANALYZE would run the changes")
         # A plan holds no values, but counts of rows that ran tell about them.
         shape = Shape((), 0) if analyze else _ONE_CLEAN_COLUMN
         facts = self._facts(SqlEffect.READ, shape)
-        return _only_read(facts)
+        return only_read(facts)
 
     def _copy(self, body: Tree) -> SqlFacts:
-        self._walker.copy_in(body)
-        self._findings.kinds.add("copy")
-        return self._facts(SqlEffect.WRITE, Shape((), 0))
+        shape = CopyWalker(self._walker).copy(body)
+        effect = SqlEffect.WRITE if body.get("is_from") or self._findings.writes else SqlEffect.READ
+        return self._facts(effect, shape)
 
     def _show(self, body: Tree) -> SqlFacts:
         settings.check_shown(body["name"])
         self._findings.kinds.add("show")
-        return self._facts(SqlEffect.READ, _ONE_CLEAN_COLUMN)
+        return self._facts(SqlEffect.SESSION, _ONE_CLEAN_COLUMN)
 
-    def _set(self, body: Tree) -> SqlFacts:
-        settings.check_set(body)
-        self._findings.kinds.add("set")
-        return self._facts(SqlEffect.SESSION, Shape((), 0))
+    def _session(self, kind: str, change: SessionChange) -> SqlFacts:
+        self._findings.kinds.add(change.kind)
+        if kind == "SelectStmt":
+            self._findings.functions.add("pg_catalog.set_config")
+        shape = _ONE_CLEAN_COLUMN if kind == "SelectStmt" else Shape((), 0)
+        return replace(self._facts(SqlEffect.SESSION, shape), path_change=change.path)
 
     def _transaction(self, body: Tree) -> SqlFacts:
         kind = _TRANSACTIONS.get(body["kind"])
         if kind is None:
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", "two-phase commit is not understood")
         for node in body.get("options", []):
-            _check_transaction_option(unwrap_as("DefElem", node))
+            check_transaction_option(unwrap_as("DefElem", node))
         self._findings.kinds.add(kind)
-        return self._facts(SqlEffect.TRANSACTION, Shape((), 0))
+        facts = self._facts(SqlEffect.TRANSACTION, Shape((), 0))
+        return replace(facts, savepoint=body.get("savepoint_name", ""))
 
     def _facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
-        found = self._findings
-        known = shape.outputs[: shape.certain]
-        return SqlFacts(
-            effect=effect,
-            kinds=frozenset(found.kinds),
-            tables=found.tables,
-            functions=frozenset(found.functions),
-            has_where=found.has_where,
-            labels_read=found.labels_read,
-            labels_copied=found.labels_copied if effect is not SqlEffect.READ else frozenset(),
-            labels_compared=found.labels_compared,
-            clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
-            objects=found.objects,
-        )
+        return self._findings.facts(effect, shape)
 
 
 def _explains_by_running(options: list[Tree]) -> bool:
@@ -189,38 +195,3 @@ def _is_off(argument: Tree | None) -> bool:
             return not number.get("ival")
         case _:
             return False
-
-
-def _check_transaction_option(option: Tree) -> None:
-    name = option["defname"]
-    if name in ("transaction_isolation", "transaction_deferrable"):
-        return
-    _, constant = unwrap(option["arg"])
-    if name != "transaction_read_only" or not constant.get("ival", {}).get("ival"):
-        raise NotUnderstood(
-            "SQL_NOT_UNDERSTOOD", "only READ ONLY and isolation levels are understood here"
-        )
-
-
-def _only_read(facts: SqlFacts) -> SqlFacts:
-    """The facts of an EXPLAIN that runs nothing: what would be written counts as read."""
-    merged: dict[object, TableUse] = {}
-    for use in facts.tables:
-        before = merged.get(use.table, use)
-        merged[use.table] = TableUse(
-            use.table,
-            "select",
-            before.columns | use.columns,
-            before.labels | use.labels,
-            before.span or use.span,
-        )
-    return SqlFacts(
-        effect=facts.effect,
-        kinds=facts.kinds,
-        tables=tuple(merged.values()),
-        functions=facts.functions,
-        labels_read=facts.labels_read,
-        labels_compared=facts.labels_compared,
-        clean_outputs=facts.clean_outputs,
-        objects=facts.objects,
-    )

@@ -1,4 +1,4 @@
-"""Predicates that say nothing: `id = id`, `x IS NULL OR x IS NOT NULL`. No proof, a heuristic."""
+"""Comparisons that say nothing: of a value with itself. No proof, a heuristic."""
 
 from __future__ import annotations
 
@@ -28,18 +28,9 @@ def _compares_with_itself(comparison: dict[str, object]) -> bool:
 
 
 def _items(node: object) -> list[object]:
-    listed = node.get("List") if isinstance(node, dict) else None
-    items = listed.get("items") if isinstance(listed, dict) else None
-    return items if isinstance(items, list) else []
-
-
-def has_complementary_tests(nodes: list[dict[str, object]]) -> bool:
-    """Whether the sides of an OR hold both `x IS NULL` and `x IS NOT NULL`."""
-    tests = [without_locations(node["NullTest"]) for node in nodes if "NullTest" in node]
-    found = [(test["arg"], test["nulltesttype"]) for test in tests if isinstance(test, dict)]
-    return any(
-        (argument, opposite) in found
-        for argument, kind in found
-        for opposite in ("IS_NULL", "IS_NOT_NULL")
-        if opposite != kind
-    )
+    for kind, items in (("List", "items"), ("A_ArrayExpr", "elements")):
+        listed = node.get(kind) if isinstance(node, dict) else None
+        found = listed.get(items) if isinstance(listed, dict) else None
+        if isinstance(found, list):
+            return found
+    return []

@@ -6,12 +6,14 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Final
 
 from policies.sql import names
 from policies.sql.columns import is_column, is_star, qualifier
 from policies.sql.from_clause import FromWalker
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
+from policies.sql.inference import key_lineage
 from policies.sql.lineage import (
     DEPENDS,
     MIXED,
@@ -24,14 +26,25 @@ from policies.sql.lineage import (
     exact_shape,
     union,
 )
+from policies.sql.matching import constant_outputs
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.output_names import UNNAMED, output_name
 from policies.sql.parser import Tree
+from policies.sql.table_functions import out_columns
 
 # PostgreSQL's own limit; `SELECT a.*, a.*` of `SELECT b.*, b.*` would double without an end to it.
 MAXIMUM_COLUMNS: Final = 1664
+_MAXIMUM_LIMIT: Final = 2**63 - 1
 
 CHANGES: Final = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt"})
+_LOCKS: Final = MappingProxyType(
+    {
+        "LCS_FORKEYSHARE": "for_key_share",
+        "LCS_FORSHARE": "for_share",
+        "LCS_FORNOKEYUPDATE": "for_no_key_update",
+        "LCS_FORUPDATE": "for_update",
+    }
+)
 _PAIR: Final = ("larg", "rarg")
 
 
@@ -44,8 +57,9 @@ class QueryWalker(FromWalker):
 
     def query(self, body: Tree, scope: Scope) -> Shape:
         """A query inside a statement: that its rows are there may tell what they were tested by."""
-        mark = len(self.findings.tests)
+        mark, before = len(self.findings.tests), len(self.findings.references)
         shape = self.outermost(body, scope)
+        self.findings.deciding.cover(before, len(self.findings.references))
         return shape.tainted(DEPENDS) if self.findings.tested_since(mark) else shape
 
     def outermost(self, body: Tree, scope: Scope) -> Shape:
@@ -127,9 +141,21 @@ class QueryWalker(FromWalker):
             for one, other in zip_longest(left.outputs, right.outputs)
         )
         shape = Shape(outputs, min(left.certain, right.certain))
+        if body["op"] != "SETOP_UNION" or not body.get("all"):
+            self._match_rows(body, left, right)
         self._sort_and_limit(body, level, shape)
         _refuse_locks(body)
         return shape
+
+    def _match_rows(self, body: Tree, left: Shape, right: Shape) -> None:
+        """Rows of one side are told by those of the other that are the same."""
+        constant = [constant_outputs(body[side], self.catalog) for side in _PAIR]
+        for index, (one, other) in enumerate(zip(left.outputs, right.outputs, strict=False)):
+            merged = one.lineage | other.lineage
+            self.findings.deciding.decide(merged)
+            plain = constant[1] if one.lineage.carried else constant[0]
+            if bool(one.lineage.carried) != bool(other.lineage.carried) and index not in plain:
+                self.findings.compare(merged)
 
     def _values(self, body: Tree, level: Scope) -> Shape:
         rows = [unwrap_as("List", row)["items"] for row in body["valuesLists"]]
@@ -151,6 +177,8 @@ class QueryWalker(FromWalker):
         self._keys(body.get("groupClause", []), scope, shape)
         self.condition(body.get("havingClause"), scope)
         # A plain DISTINCT is a list of one empty node.
+        if body.get("distinctClause") == [{}]:
+            self.findings.deciding.decide(shape.lineage)
         self._keys([node for node in body.get("distinctClause", []) if node], scope, shape)
         self._sort_and_limit(body, scope, shape)
         self._locks(body, scope)
@@ -172,8 +200,10 @@ class QueryWalker(FromWalker):
                 self._keys([body["node"]], scope, shape)
             elif kind == "GroupingSet":
                 self._keys(body.get("content", []), scope, shape)
-            elif not (kind == "ColumnRef" and names_only_output(body, scope, shape)):
-                self.compare_in(node, scope)
+            else:
+                self.findings.deciding.decide(key_lineage(node, shape))
+                if not (kind == "ColumnRef" and names_only_output(body, scope, shape)):
+                    self.compare_in(node, scope)
 
     def _hides_positions(self, target: Tree, scope: Scope) -> bool:
         kind, body = unwrap(target["val"])
@@ -194,7 +224,10 @@ class QueryWalker(FromWalker):
         if kind == "ColumnRef" and is_star(body):
             return self._expand_star(body, scope)
         lineage, compared = self.judged(target["val"], scope)
-        return (Output(output_name(target), lineage | MIXED if compared else lineage),)
+        row = self.columns.whole_row(body, scope) if kind == "ColumnRef" else None
+        carried = lineage | MIXED if compared else lineage
+        fields = out_columns(strings(body["funcname"])) if kind == "FuncCall" else ()
+        return (Output(output_name(target), carried, row, fields),)
 
     def _expand_star(self, body: Tree, scope: Scope) -> Iterable[Output]:
         sources = self._starred(body, scope)
@@ -219,7 +252,21 @@ class QueryWalker(FromWalker):
                         location_of(body),
                     )
                 names.writable(source.relation, location=None)
+                self.findings.locks.add(_LOCKS[clause["strength"]])
                 self.findings.write(source.relation, "update", None)
+
+
+def constant_limit(body: Tree) -> int | None:
+    """What a query's LIMIT or FETCH FIRST says, if it is a constant and no ties come on top."""
+    if body.get("limitOption") != "LIMIT_OPTION_COUNT":
+        return None
+    constant: Tree = body.get("limitCount", {}).get("A_Const", {})
+    if "ival" in constant:
+        # Zero is left out of the tree.
+        return int(constant["ival"].get("ival", 0))
+    digits: str = constant.get("fval", {}).get("fval", "")
+    # Past the range of bigint it is an error of the server's.
+    return int(digits) if digits.isdecimal() and int(digits) <= _MAXIMUM_LIMIT else None
 
 
 def names_only_output(body: Tree, scope: Scope, shape: Shape) -> bool:

@@ -24,10 +24,12 @@ _VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "extra_float_digits": frozenset({"1", "2", "3"}),
         "intervalstyle": frozenset({"postgres"}),
         "standard_conforming_strings": frozenset({"on", "true"}),
+        "synchronize_seqscans": frozenset({"on", "off"}),
         "timezone": frozenset({"utc", "etc/utc"}),
     }
 )
 _ANY_TEXT: Final = frozenset({"application_name"})
+NAMES: Final = frozenset(_VALUES) | _ANY_TEXT
 _LONGEST_NAME: Final = 63
 
 # They hold passwords, or commands that may: of the server to its primary, for its keys.
@@ -86,9 +88,21 @@ def check_shown(name: str) -> None:
         raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} is not shown")
 
 
-def check_asked(arguments: list[Tree]) -> None:
-    """The same for `current_setting`, whose argument must be written out."""
+def check_asked(arguments: list[Tree]) -> int | None:
+    """The same for `current_setting`, whose argument is written out, or a parameter: its number."""
     kind, body = unwrap(arguments[0]) if arguments else ("", {})
+    if kind == "TypeCast" and _is_text(body["typeName"]):
+        kind, body = unwrap(body["arg"])
+    if kind == "ParamRef":
+        return int(body["number"])
     if kind != "A_Const" or "sval" not in body:
         raise NotUnderstood("SETTING_NOT_ALLOWED", "current_setting of a name that is computed")
     check_shown(body["sval"].get("sval", ""))
+    return None
+
+
+def _is_text(type_name: Tree) -> bool:
+    """A cast that leaves a text as it is, and does not cut it off."""
+    names = [body.get("sval") for _, body in map(unwrap, type_name["names"])]
+    plain = names in (["text"], ["varchar"], ["pg_catalog", "varchar"])
+    return plain and "typmods" not in type_name and "arrayBounds" not in type_name

@@ -22,11 +22,16 @@ _OUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "jsonb_array_elements_text": ("value",),
         "jsonb_each": ("key", "value"),
         "jsonb_each_text": ("key", "value"),
+        "pg_get_keywords": ("word", "catcode", "barelabel", "catdesc", "baredesc"),
+        "pg_options_to_table": ("option_name", "option_value"),
         "pg_partition_ancestors": ("relid",),
         "pg_partition_tree": ("relid", "parentrelid", "isleaf", "level"),
+        "ts_token_type": ("tokid", "alias", "description"),
         "pg_timezone_names": ("name", "abbrev", "utc_offset", "is_dst"),
     }
 )
+# What pgjdbc takes index columns apart with.
+_EXPANDED: Final = ("information_schema", "_pg_expandarray")
 # They give one column of one plain type, named by the alias.
 _SCALAR: Final = frozenset(
     {
@@ -55,6 +60,13 @@ def table_function_shape(body: Tree, name: str, *, alias: str, lineage: Lineage)
     known = name in _OUT_COLUMNS or name in _SCALAR or _unnests_scalars(call, name)
     outputs = _outputs(columns, lineage)
     return Shape(outputs, len(outputs) if known else 0)
+
+
+def out_columns(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields of the rows that a built-in function gives, where they are known."""
+    if parts == _EXPANDED:
+        return ("x", "n")
+    return _OUT_COLUMNS.get(parts[-1], ()) if parts[:-1] in ((), ("pg_catalog",)) else ()
 
 
 def function_call(body: Tree) -> Tree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from policies.errors import Denied, Refusal
@@ -16,6 +16,7 @@ from policies.model import (
     Principal,
     Requested,
     RevokeApproval,
+    SqlStatement,
     WithdrawApproval,
 )
 from recordings.events import Results
@@ -25,10 +26,13 @@ from server.approvals.refusals import unknown_ticket
 from server.approvals.tickets import Ticket
 from server.approvals.views import Rights, view
 from server.backends import Backend
+from server.dry_runs import DryRuns
 from server.gate import Gate, Session
+from server.previews.stored import Preview, StoredPreviews
+from server.previews.views import preview_view
 from server.recorded_input import kept_text
 from server.target_views import TargetViews, would_decide
-from tools.gateway import TargetView, TicketView
+from tools.gateway import DryRunView, TargetView, TicketView
 
 _OWN_WORD: Final = (Channel.API, Channel.WEB)
 _ANY_WORD: Final = (Channel.ELICITATION, *_OWN_WORD)
@@ -76,6 +80,19 @@ class Desk:
         ):
             yield Performance(session, events)
 
+    async def dry_run(
+        self,
+        principal: Principal,
+        target: str,
+        statement: SqlStatement,
+        *,
+        channel: Channel,
+        reason: str,
+    ) -> DryRunView:
+        """What would happen to a statement; nothing runs. Raises `Denied`, `BackendUnavailable`."""
+        asked = DryRuns(self.gate)
+        return await asked.dry_run(principal, target, statement, channel=channel, reason=reason)
+
     async def refused(self, principal: Principal, tool: str, refusal: Refusal) -> None:
         """Record a call that never became an action: unknown tool, wrong arguments."""
         await self.gate.journal.commit(records.refused_call(principal, tool, refusal))
@@ -86,12 +103,12 @@ class Desk:
 
     async def ticket(self, principal: Principal, ticket: str) -> TicketView:
         """A ticket of one's own, or that one may decide. Raises `Denied` (TICKET_UNKNOWN)."""
-        return self._view(principal, await self._visible(principal, ticket))
+        return await self._view(principal, await self._visible(principal, ticket))
 
     async def wait(self, principal: Principal, ticket: str, seconds: float) -> TicketView:
         """The ticket once it is no longer pending, or as it is after `seconds`."""
         await self._visible(principal, ticket)
-        return self._view(principal, await self.approvals.wait(ticket, seconds))
+        return await self._view(principal, await self.approvals.wait(ticket, seconds))
 
     async def may_review(self, principal: Principal) -> bool:
         """Whether this principal may decide on anybody's tickets at all."""
@@ -104,13 +121,13 @@ class Desk:
     async def reviewable(self, principal: Principal) -> Sequence[TicketView]:
         """Pending tickets that this principal may decide, oldest first."""
         pending = await self.approvals.tickets(principal, "pending")
-        views = (self._view(principal, ticket) for ticket in reversed(pending))
+        views = await self._views(principal, tuple(reversed(pending)))
         return [each for each in views if each.may_decide]
 
     async def seen_by(self, principal: Principal, state: str | None) -> Sequence[TicketView]:
         """The newest tickets that are one's own or that one may decide, or might have."""
         tickets = await self.approvals.tickets(principal, state)
-        return [self._view(principal, ticket) for ticket in tickets]
+        return await self._views(principal, tickets)
 
     def is_let_in(self, principal: Principal) -> bool:
         """Whether nobody has blocked them. Raises `BackendUnavailable` where that is not known."""
@@ -126,7 +143,7 @@ class Desk:
         await self.gate.authorize(principal, action, channel=channel, target=found.target)
         async with self._recording_refusals(principal):
             decided = await self.approvals.decide(principal, action, channel=channel)
-        return self._view(principal, decided)
+        return await self._view(principal, decided)
 
     async def withdraw(
         self, principal: Principal, ticket: str, *, comment: str, channel: Channel
@@ -154,7 +171,7 @@ class Desk:
         await self.gate.authorize(principal, action, channel=channel, target=found.target)
         async with self._recording_refusals(principal):
             ended = await self.approvals.end(principal, action, channel=channel)
-        return self._view(principal, ended)
+        return await self._view(principal, ended)
 
     async def _visible(self, principal: Principal, ticket: str) -> Ticket:
         async with self._recording_refusals(principal):
@@ -172,10 +189,28 @@ class Desk:
             await self.refused(principal, "approval", denied.refusal)
             raise
 
-    def _view(self, principal: Principal, ticket: Ticket) -> TicketView:
+    async def _view(self, principal: Principal, ticket: Ticket) -> TicketView:
+        (shown,) = await self._views(principal, (ticket,))
+        return shown
+
+    async def _views(self, principal: Principal, tickets: Sequence[Ticket]) -> list[TicketView]:
+        """As this principal may see them: previews are for those who decide."""
+        decided_by_them = [t.id for t in tickets if t.previews_for(principal)]
+        previews = await StoredPreviews(self.approvals.store).of(decided_by_them)
+        shown = (view(t, self._url(t), self._rights(principal, t)) for t in tickets)
+        return [self._with_preview(principal, each, previews.get(each.id)) for each in shown]
+
+    def _with_preview(
+        self, principal: Principal, shown: TicketView, preview: Preview | None
+    ) -> TicketView:
+        if preview is None:
+            return shown
+        backend = self.gate.backends.get(shown.target)
+        return replace(shown, preview=preview_view(preview, self.gate, backend, principal))
+
+    def _url(self, ticket: Ticket) -> str:
         base = self.public_url.rstrip("/")
-        url = f"{base}/approvals/{ticket.id}" if base else ""
-        return view(ticket, url, self._rights(principal, ticket))
+        return f"{base}/approvals/{ticket.id}" if base else ""
 
     def _rights(self, principal: Principal, ticket: Ticket) -> Rights:
         """What the ticket and policy let this principal do; policy is not asked for nothing."""

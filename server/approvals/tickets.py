@@ -36,12 +36,14 @@ def bind(
     request: AccessRequest,
     surroundings: Surroundings,
     *,
+    definitions: str = "",
     seal: Callable[[bytes], bytes] = _PROCESS_KEY.seal,
 ) -> Binding:
     """Bind an approval to this principal, agent, target, role, session settings and exact action.
 
     What is shown and kept has marks for secrets; `seal` then binds the exact bytes by a key, since
     a plain digest of a password can be guessed from. Without one a ticket is good in this process.
+    `definitions` is a digest of what the objects are: a view made anew is another one.
     The policy version is not bound: execution decides again, and a stronger requirement voids it.
     """
     facts = request.facts
@@ -54,6 +56,7 @@ def bind(
         "search_path": list(surroundings.search_path),
         "settings": dict(surroundings.settings),
         "objects": sorted([str(name), oid] for name, oid in facts.objects) if facts else [],
+        "definitions": definitions,
         "action": action_document(request.action),
     }
     shown_action = kept(request.action)
@@ -200,6 +203,11 @@ class Ticket:
         if self.has_decided(principal):
             return False
         return bool(self.decidable_by(principal)) or self.revocable_by(principal)
+
+    def previews_for(self, principal: Principal) -> bool:
+        """Whether they may see what trying it out did: whoever is asked, never the requester."""
+        asker = Person.of(self.requester)
+        return self.is_concern_of(principal) and not Person.of(principal).may_be(asker)
 
     def revocable_by(self, principal: Principal) -> bool:
         """Whoever approved it, and whoever is in an approving group: never the requester."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from server.commands.parsers import CONFIG, Command, add, add_gateway, add_group
 
@@ -34,6 +34,45 @@ def add_webhooks(commands: Subcommands) -> None:
             which = one.add_mutually_exclusive_group(required=True)
             which.add_argument("id", nargs="?", help="the delivery's id, as `failed` shows it")
             which.add_argument("--all", action="store_true", help="everything that failed")
+
+
+def add_scan(commands: Subcommands) -> None:
+    """`ostiary scan`."""
+    scan = add(
+        commands,
+        "scan",
+        "sample a target's tables and propose labels for its columns; it changes nothing",
+        example="ostiary scan shop --table public.customers --sample 500 > proposed.yaml",
+        command=Command("scan", "scan"),
+    )
+    scan.description = _SCAN
+    scan.add_argument("target", metavar="TARGET", help="a target of the configuration")
+    scan.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="schema.table, and views too; repeat it for more (default: every table)",
+    )
+    scan.add_argument(
+        "--column", action="append", default=[], metavar="NAME", help="only columns of this name"
+    )
+    scan.add_argument(
+        "--sample", type=int, default=200, metavar="ROWS", help="rows a table, 1 to 1000 (200)"
+    )
+    scan.add_argument("--json", action="store_true", help="a line of JSON a table, with evidence")
+    add_gateway(scan)
+
+
+_SCAN: Final = """\
+Sample a target's tables and propose labels for its columns; it changes nothing.
+
+The gateway reads some rows of each table with its own reader, looks for e-mail addresses, cards,
+phone numbers, secrets and the like with Presidio and at the columns' names, and prints rules for
+`columns` of the target as YAML, each with its evidence. Read them, and paste those that are right
+into the configuration. Values do not leave the gateway; examples show their shape alone. That a
+column is not proposed is no proof that nothing is in it. Needs the permission `target.scan`.
+"""
 
 
 def add_keys(commands: Subcommands) -> None:

@@ -13,6 +13,7 @@ from policies.errors import BackendUnavailable
 from server.commands.gateway_client import Document, open_gateway
 from server.commands.terminal import complain, say, show_fields, show_table
 from server.identity.strict import Json, read_object
+from tools.escaping import visible
 
 _TRY_AGAIN: Final = 5.0  # seconds
 
@@ -143,6 +144,7 @@ def _fields(ticket: Document) -> Iterator[tuple[str, str]]:
     for number, value in enumerate(_list(ticket, "parameters"), start=1):
         yield f"  ${number}", "NULL" if value is None else str(value)
     yield "facts", "\n".join(map(str, _list(ticket, "facts")))
+    yield "preview", "\n".join(_preview(ticket.get("preview")))
     yield "policies", "\n".join(map(str, _list(ticket, "policies")))
     yield "digest", _text(ticket, "digest")
     yield "expires", _text(ticket, "expires_at")
@@ -153,6 +155,24 @@ def _fields(ticket: Document) -> Iterator[tuple[str, str]]:
         yield "comment", _text(ticket, "comment")
     yield "page", _text(ticket, "url")
     yield "you may", ", ".join(_acts(ticket))
+
+
+def _preview(preview: Json) -> Iterator[str]:
+    """What trying it out did, and some of the rows before and after, column by column."""
+    if not isinstance(preview, dict):
+        return
+    yield _text(preview, "sentence")
+    names, after = _list(preview, "columns"), _list(preview, "after")
+    for number, before in enumerate(_list(preview, "before")):
+        yield f"row {number + 1}{' before' if after else ''}: {_cells(names, before)}"
+        if after:
+            yield f"row {number + 1} after:  {_cells(names, after[number])}"
+
+
+def _cells(names: list[Json], row: Json) -> str:
+    cells = row if isinstance(row, list) else []
+    shown = ("NULL" if cell is None else visible(str(cell)) for cell in cells)
+    return ", ".join(f"{name}={cell}" for name, cell in zip(names, shown, strict=False))
 
 
 def _acts(ticket: Document) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Final
 
-from server.commands.administration import add_config, add_keys, add_webhooks
+from server.commands.administration import add_config, add_keys, add_scan, add_webhooks
 from server.commands.parsers import CONFIG, Command, add, add_gateway, add_group
 from server.commands.policy_arguments import add_facts, add_policy
 
@@ -55,6 +55,7 @@ def build_parser(version: str) -> ArgumentParser:
     _add_verify(commands)
     add_policy(commands)
     add_facts(commands)
+    add_scan(commands)
     add_webhooks(commands)
     add_keys(commands)
     add_config(commands)

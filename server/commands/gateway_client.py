@@ -74,9 +74,11 @@ class GatewayClient:
         request.extensions["timeout"] = httpx2.Timeout(_SECONDS, read=None).as_dict()
         yield from self._lines(request)
 
-    def post_lines(self, *path: str, body: Document) -> Iterator[bytes]:
-        """POST a document and read the answer's lines as they come."""
-        yield from self._lines(self.http.build_request("POST", _path(path), json=dict(body)))
+    def post_lines(self, *path: str, body: Document, patience: float = _SECONDS) -> Iterator[bytes]:
+        """POST a document and read the answer's lines; `patience` is seconds between two."""
+        request = self.http.build_request("POST", _path(path), json=dict(body))
+        request.extensions["timeout"] = httpx2.Timeout(_SECONDS, read=patience).as_dict()
+        yield from self._lines(request)
 
     def _lines(self, request: httpx2.Request) -> Iterator[bytes]:
         with self._sent(request) as response:

@@ -109,6 +109,8 @@ def _tell_refusal(refusal: Json, sql: str) -> None:
             for line in marked(sql, start, end):
                 say(f"   {line}")
     say(f"next: {_words(refusal.get('next_step'))}")
+    for change in _items(refusal.get("would_pass")):
+        say(f"would pass: {_words(change)}")
 
 
 def marked(sql: str, start: int, end: int) -> Iterator[str]:

@@ -38,4 +38,4 @@ def show_fields(fields: Iterable[tuple[str, str]]) -> None:
 def complain_refusal(refusal: Refusal) -> None:
     """Why something was refused, and what to do next."""
     complain(f"refused: {refusal.reason} ({refusal.code}, policy {refusal.policy})")
-    complain(f"next: {refusal.next_step}")
+    complain(f"next: {refusal.advice}")

@@ -60,13 +60,17 @@ def _result(
 
 
 def refused(refusal: Refusal) -> Problem:
+    place = refusal.place
     document: dict[str, JsonValue] = {
         "code": refusal.code,
         "reason": refusal.reason,
         "policy": refusal.policy,
         "subject": refusal.subject or None,
         "span": list(refusal.span) if refusal.span else None,
+        "at": str(place) if place else None,
+        "excerpt": place.excerpt if place else None,
         "next_step": refusal.next_step,
+        "would_pass": list(refusal.would_pass) or None,
     }
     return Problem({key: value for key, value in document.items() if value is not None})
 

@@ -39,6 +39,9 @@ _NOTICE: Final = """
         WHEN 'used' THEN ARRAY['asked', 'approved', 'used']
         ELSE ARRAY['asked', t.state] END) AS e (event)
     WHERE w.name = $1 AND e.event = ANY($2::text[])
+      AND NOT EXISTS (
+           SELECT FROM previews p WHERE p.ticket = t.id AND p.state = 'running'
+           AND p.begun_at > clock_timestamp() - interval '10 seconds')
       AND ($3::text[] = '{}' OR EXISTS (
            SELECT FROM jsonb_array_elements(t.requirements) AS r WHERE r -> 'groups' ?| $3::text[]))
       AND NOT EXISTS (

@@ -12,7 +12,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Final, Protocol
@@ -22,6 +22,7 @@ from recordings.journal import Journal, Json, Record
 from recordings.store import STORE_ERRORS, Store
 from server.approvals.notices import CHANNEL, LOOK_AGAIN
 from server.approvals.tickets import Ticket
+from server.previews.stored import StoredPreviews
 from server.webhooks import messages, slack
 from server.webhooks.deliveries import Deliveries, Delivery
 from server.webhooks.messages import News
@@ -143,7 +144,8 @@ class Dispatcher:
 
     async def _deliver(self, webhook: Webhook, delivery: Delivery) -> None:
         ticket = await self.tickets.get(delivery.ticket)
-        document = worded(webhook, self._news(webhook, delivery, ticket))
+        news = self._news(webhook, delivery, ticket)
+        document = worded(webhook, replace(news, changed=await self._changed(ticket)))
         outcome = await self.sender.post(
             webhook, document, identifier=delivery.id, now=delivery.now
         )
@@ -152,6 +154,10 @@ class Dispatcher:
                 await self.deliveries.delivered(delivery)
             case Refused():
                 await self._settle(webhook, delivery, outcome)
+
+    async def _changed(self, ticket: Ticket) -> int | None:
+        found = await StoredPreviews(self.deliveries.store).of([ticket.id])
+        return found[ticket.id].changed if ticket.id in found else None
 
     def _news(self, webhook: Webhook, delivery: Delivery, ticket: Ticket) -> News:
         return News(

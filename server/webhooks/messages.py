@@ -18,7 +18,8 @@ TEST_TYPE: Final = "webhook.test"
 class News:
     """One event of one ticket. `page` is the approval page's URL, empty where there is none.
 
-    `in_full`: the statement, its parameters and the reason given belong to it.
+    `in_full`: the statement, its parameters and the reason given belong to it. `changed` is how
+    many rows it changed when it was tried out, None where it was not; the rows are not told.
     """
 
     event: str
@@ -26,6 +27,7 @@ class News:
     page: str
     in_full: bool
     noticed_at: datetime
+    changed: int | None = None
 
     @property
     def at(self) -> datetime:
@@ -72,6 +74,7 @@ def document(news: News) -> dict[str, Json]:
         "effect": news.effect,
         "tables": list(news.tables),
         "has_where": news.facts.get("has_where", True),
+        **({} if news.changed is None else {"preview_rows": news.changed}),
         "policies": list(shown.policies),
         "digest": ticket.digest.hex(),
         "asked_at": ticket.asked_at.isoformat(),

@@ -92,6 +92,8 @@ def _fields(news: News) -> Iterator[tuple[str, str]]:
         yield "tables", f"and {more} more"
     if news.facts.get("has_where") is False:
         yield "rows", "no WHERE that narrows them"
+    if news.changed is not None:
+        yield "rows", f"{news.changed}, when it was tried out"
     if news.in_full and shown.reason:
         yield "reason", code(shown.reason)
     yield from (("policy", code(line)) for line in shown.policies[:_MOST_LINES])

@@ -14,6 +14,8 @@ from tests.fixtures.postgres import PostgresServer
 
 __all__ = ["attacker", "world", "worlds"]
 
+pytest.register_assert_rewrite("tests.attacks.lines.guard")  # so that a failure shows the values
+
 
 @pytest.fixture(scope="package")
 def world(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

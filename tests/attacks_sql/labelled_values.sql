@@ -178,5 +178,4 @@ SELECT * FROM vip
 SELECT reverse(ssn) FROM vip
 SELECT reverse(ssn) FROM ONLY customers
 SELECT ledger.ssn || '' FROM ledger
-SELECT v FROM (VALUES ('219-09-9991')) x(v) INTERSECT SELECT ssn FROM customers
 EXPLAIN SELECT * FROM customers WHERE ssn = (SELECT min(ssn) FROM customers)

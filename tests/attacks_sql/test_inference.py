@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.attacks_sql.doors import Doors
+from tests.attacks_sql.doors import Doors, approved
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,9 @@ COMPARED = [
     " HAVING id = (SELECT left(ssn, 3)::int FROM customers WHERE id = 1)",
     "SELECT count(*) FROM generate_series(1, (SELECT left(ssn, 3)::int FROM customers LIMIT 1))",
     "SELECT id, generate_series(1, left(ssn, 1)::int) FROM customers",
+    "SELECT v FROM (VALUES ('219-09-9991')) x(v) INTERSECT SELECT ssn FROM customers",
+    f"SELECT left(c.ssn, 3), g {JOINED} generate_series(0, 9) g ON true"
+    " INTERSECT SELECT g::text, g FROM generate_series(0, 9) g",
     "UPDATE orders SET status = 'x' FROM customers c WHERE orders.id::text = left(c.ssn, 3)"
     " RETURNING orders.id",
     "DELETE FROM orders USING customers c WHERE orders.id::text = left(c.ssn, 3) RETURNING 1",
@@ -80,17 +85,50 @@ MANY_BITS = [
 
 
 @pytest.mark.parametrize("sql", MANY_BITS)
-async def test_an_answer_that_hangs_on_a_masked_value_is_masked(doors: Doors, sql: str) -> None:
-    result = await doors.client.call_tool("run_sql", {"target": "shop", "sql": sql})
-    assert result.structured_content is not None, result
-    cells = {cell for row in result.structured_content["rows"] for cell in row}
-    assert cells <= {None, 7, "<redacted>"}
+async def test_an_answer_that_hangs_on_a_masked_value_is_masked_even_where_it_is_approved(
+    doors: Doors, sql: str
+) -> None:
+    said = await approved(doors.world, sql)
+    assert said.code == "", said
+    document, _ = json.JSONDecoder().raw_decode(said.text[said.text.index("{") :])
+    rows = document["rows"]
+    assert {cell for row in rows for cell in row} <= {None, 7, "<redacted>"}
+
+
+GUESSES = [
+    "SELECT id FROM customers WHERE ssn LIKE '2%'",
+    "SELECT id FROM customers WHERE ssn > '219'",
+    "SELECT id FROM customers WHERE ssn = ANY($1)",
+    "SELECT id FROM customers ORDER BY ssn",
+    "SELECT id FROM customers ORDER BY left(ssn, 1)",
+    "SELECT count(*) FROM customers GROUP BY ssn",
+    "SELECT count(*) FROM customers WHERE email LIKE '%@example.com'",
+    "SELECT DISTINCT ssn FROM customers",
+    "SELECT id, row_number() OVER (ORDER BY ssn) FROM customers",
+    "SELECT id FROM (SELECT id, left(ssn, 1) AS x FROM customers) q WHERE x = '2'",
+    "EXPLAIN SELECT id FROM customers WHERE ssn LIKE '2%'",
+]
+
+
+@pytest.mark.parametrize("sql", GUESSES)
+async def test_rows_are_not_told_apart_by_masked_values_without_approval(
+    doors: Doors, sql: str
+) -> None:
+    said = await doors.mcp(sql, params=["{1,2}"] if "$1" in sql else [])
+    assert said.code == "APPROVAL_PENDING"
+    asked = json.loads(said.text)
+    assert "filtering-by-labels-needs-approval" in said.text
+    # So that not too many wait.
+    assert doors.world.cli("victor", "approvals", "deny", asked["approval_id"]).returncode == 0
+
+
+async def test_the_listener_refuses_them_with_a_ticket(doors: Doors) -> None:
+    assert (await doors.listener(GUESSES[0])).code == "42501"
 
 
 LOOKUPS = [
     "SELECT id, name FROM customers WHERE email = 'x@example.com'",
     "SELECT id FROM customers WHERE lower(email) = lower($1) OR name = $1",
-    "SELECT count(*) FROM customers WHERE email LIKE '%@example.com'",
     "SELECT * FROM orders WHERE customer_id IN (SELECT id FROM customers WHERE email = 'x')",
     "SELECT o.* FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.email = 'x'",
     "SELECT o.* FROM orders o JOIN customers c ON c.id = o.customer_id AND c.email = 'x'",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks_sql.doors import Doors, Said, driver, everything, found, listener
+from tests.attacks_sql.doors import Doors, Said, approved, driver, everything, found, listener
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,8 @@ ERRORS = [
 
 @pytest.mark.parametrize("sql", ERRORS)
 async def test_an_error_about_a_labelled_value_does_not_say_it(doors: Doors, sql: str) -> None:
-    through_mcp, through_listener = await doors.mcp(sql), await doors.listener(sql)
+    through_mcp = await approved(doors.world, sql)  # where a label decides about rows
+    through_listener = await doors.listener(sql)
     assert through_mcp.refused
     assert through_listener.refused
     assert found(through_mcp.text + through_listener.text) == set()
@@ -132,19 +133,19 @@ async def test_a_view_made_after_the_catalog_was_read_has_its_labels(doors: Door
         await doors.direct.execute("DROP VIEW v_late")
 
 
-async def test_a_table_that_takes_anothers_place_is_masked_until_it_is_known(doors: Doors) -> None:
+async def test_what_takes_a_tables_place_is_judged_for_what_it_is(doors: Doors) -> None:
     """The name was resolved to an oid that the rows no longer come from."""
     await doors.direct.execute("CREATE TABLE swapped (id int, x text)")
+    await known(doors, "SELECT x FROM swapped")
+    await doors.direct.execute(
+        "DROP TABLE swapped; CREATE VIEW swapped AS SELECT id, ssn AS x FROM customers"
+    )
     try:
-        await known(doors, "SELECT x FROM swapped")
-        await doors.direct.execute(
-            "DROP TABLE swapped;CREATE TABLE swapped AS SELECT id, reverse(ssn) AS x FROM customers"
-        )
         said = await doors.mcp("SELECT x FROM swapped")
-        assert "<redacted>" in said.text
+        assert '"masked_columns": {"x": "label pii"}' in said.text
         assert found(said.text) == set()
     finally:
-        await doors.direct.execute("DROP TABLE swapped")
+        await doors.direct.execute("DROP VIEW swapped")
 
 
 async def known(doors: Doors, sql: str) -> Said:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 SYNC = f.Sync()
 RUNS = """SELECT count(*) FROM pg_stat_activity
-WHERE state = 'active' AND query LIKE '%1000000000000%' AND pid <> pg_backend_pid()"""
+WHERE state = 'active' AND query LIKE '%pg_class d%' AND pid <> pg_backend_pid()"""
 
 
 def startup(*pairs: tuple[str, str], version: int = f.PROTOCOL_3_0) -> bytes:
@@ -224,7 +224,7 @@ async def test_function_calls_and_stray_copy_messages_do_nothing(doors: Doors) -
 async def test_a_guessed_key_cancels_nobody(world: World) -> None:
     async with listener(world) as client:
         assert client.key is not None
-        client.send(f.Query("SELECT count(*) FROM generate_series(1, 3000000)"))
+        client.send(f.Query("SELECT count(*) FROM pg_class a, pg_class b, pg_am"))
         for secret in (b"\0\0\0\0", client.key.secret[::-1] + b"x", b"x" * 256):
             async with knocking(world) as other:
                 other.writer.write(f.CancelRequest(client.key.process, secret).encode())
@@ -238,7 +238,7 @@ async def test_a_key_cancels_its_own_session_only_while_it_lasts(
     async with listener(world) as client:
         key = client.key
         assert key is not None
-        client.send(f.Query("SELECT count(*) FROM generate_series(1, 1000000000000)"))
+        client.send(f.Query("SELECT count(*) FROM pg_class a, pg_class b, pg_class c, pg_class d"))
         async with asyncio.timeout(20):
             while not await doors.direct.fetchval(RUNS):
                 pass

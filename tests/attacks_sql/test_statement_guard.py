@@ -70,7 +70,6 @@ UTILITIES = [
     "CALL anything()",
     "PREPARE q AS DELETE FROM orders",
     "EXECUTE q",
-    "DEALLOCATE ALL",
     "DECLARE c CURSOR WITH HOLD FOR SELECT ssn FROM customers",
     "FETCH 1 FROM c",
     "MOVE 1 FROM c",
@@ -84,12 +83,9 @@ UTILITIES = [
     "LOCK TABLE orders",
     "LISTEN x",
     "NOTIFY x, 'y'",
-    "UNLISTEN *",
     "SET ROLE postgres",
     "SET SESSION AUTHORIZATION postgres",
-    "RESET ALL",
     "RESET ROLE",
-    "DISCARD ALL",
     "SET search_path = other, public",
     "SET NAMES 'SJIS'",
     "SET client_encoding = 'GBK'",
@@ -98,7 +94,6 @@ UTILITIES = [
     "SET statement_timeout = 0",
     "SET row_security = off",
     "SET TIME ZONE INTERVAL '1' HOUR TO MINUTE",
-    "SET LOCAL application_name = DEFAULT",
     "ALTER SYSTEM SET work_mem = '1MB'",
     "CREATE EXTENSION hstore",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -163,7 +158,7 @@ FUNCTIONS = [
     "SELECT txid_current()",
     "SELECT nextval('witness_id_seq')",
     "SELECT setval('witness_id_seq', 100)",
-    "SELECT currval('witness_id_seq')",
+    "SELECT currval(('witness' || '_id_seq')::regclass)",
     "SELECT pg_stat_get_activity(NULL)",
     "SELECT repeat('x', 1000000000)",
     "SELECT dblink('host=169.254.169.254', 'SELECT 1')",
@@ -231,7 +226,7 @@ WITHHELD = [
     "SELECT * FROM v_over",
     "SELECT * FROM v_others",
     "SELECT * FROM pg_toast.pg_toast_1262",
-    "SELECT * FROM orders TABLESAMPLE SYSTEM (10)",
+    "SELECT * FROM orders TABLESAMPLE poke (10)",
 ]
 # What a lexer that is not the server's could take for something else.
 SPELLINGS = [
@@ -242,7 +237,7 @@ SPELLINGS = [
     "SELECT 1 /*",
     "SELECT 'x",
     "SELECT 1\\; DELETE FROM orders",
-    "SELECT 1 FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a int PATH '$')) t",
+    "SELECT 1 FROM JSON_TABLE('[1]', '$' COLUMNS (a int PATH '$' DEFAULT leak(1) ON ERROR)) t",
     "SELECT xmlparse(document '<a/>')",
 ]
 REFUSED = [
@@ -277,6 +272,8 @@ HARMLESS = [
     "EXPLAIN (ANALYZE off) DELETE FROM orders WHERE id = 1",
     "SELECT pg_get_viewdef('v_calls'), to_regclass('orders')",
     "SHOW search_path",
+    "SELECT id FROM orders TABLESAMPLE SYSTEM (10)",
+    "SELECT 1 FROM JSON_TABLE('[1]', '$[*]' COLUMNS (a int PATH '$')) t",
 ]
 
 

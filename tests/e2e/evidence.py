@@ -28,7 +28,9 @@ SESSIONS_WITH_OUTCOME: Final = "SELECT DISTINCT session FROM records WHERE kind 
 STATEMENTS: Final = (
     "SELECT r.session, r.document, convert_from(b.body, 'UTF8') AS text"
     " FROM records r JOIN bodies b USING (stream, sequence) WHERE r.kind = 'intent'"
+    ' AND r.document NOT LIKE \'%"kind":"SqlPreview"%\''
 )
+"""A preview of a change is always rolled back, and needs no approval."""
 
 
 def settings(world: World, *, hold: str) -> dict[str, Any]:

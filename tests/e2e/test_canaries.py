@@ -165,7 +165,8 @@ def test_no_process_of_the_gateway_is_given_a_secret_in_its_environment(
     assert len(family) > 1  # the mask worker, at least
     for pid in family:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
-        check_none(os.fsdecode(environment), secrets)
+        if environment:  # parsers are given none at all
+            check_none(os.fsdecode(environment), secrets)
 
 
 def test_the_log_holds_no_secret(world: World, secrets: tuple[str, ...]) -> None:

@@ -202,17 +202,50 @@ async def test_a_requester_sees_no_way_to_approve_and_withdraws(
     assert (await waiting)["code"] == "APPROVAL_WITHDRAWN"
 
 
+async def tried_out(world: World, url: str) -> None:
+    """Wait until the request's preview is there."""
+    query = "SELECT count(*) FROM previews WHERE ticket = $1 AND state = 'done'"
+    async with world.journal() as store, asyncio.timeout(WITHIN):
+        while not await store.fetchval(query, url.rpartition("/")[2]):
+            await asyncio.sleep(0.05)
+
+
+async def test_an_approver_sees_rows_before_and_after_and_the_requester_does_not(
+    world: World, browser: Any, rita: str
+) -> None:
+    sql = "UPDATE customers SET balance = balance + 5, notes = '<b>tried</b>' WHERE id < 3"
+    url, waiting = await asked(world, rita, sql)
+    await tried_out(world, url)
+    async with person(browser) as page:
+        await sign_in(page, url, "rita")
+        assert "tried out" not in await page.inner_text("main")
+    async with person(browser) as page:
+        await sign_in(page, url, "victor")
+        assert "it changed 2 rows" in await page.inner_text("main")
+        marked = await page.locator("tr.after mark").all_inner_texts()
+        assert {"15.00", "25.00", "<b>tried</b>"} <= set(marked)
+        assert "ada.canary" not in await page.content()
+        for width in (320, 1100):
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            await keep(page, f"preview-{width}")
+        await page.get_by_role("button", name="Deny").click()
+        await page.locator(".state.denied").wait_for()
+    await waiting
+
+
 async def test_text_of_others_is_shown_and_does_nothing(
     world: World, browser: Any, rita: str
 ) -> None:
     sql = f"UPDATE orders SET status = '{MARKUP}' WHERE id = 14 -- \u202e\u200b\u0430"
     url, waiting = await asked(world, rita, sql, MARKUP + UNSEEN)
+    await tried_out(world, url)
     async with person(browser) as page:
         spoken: list[str] = []
         page.on("dialog", lambda dialog: spoken.append(dialog.message))
         await sign_in(page, url, "victor")
         text = await page.inner_text("main")
-        assert text.count(MARKUP) == 2
+        assert text.count(MARKUP) == 3  # the statement, the row that it wrote, the reason
         assert "\\u{202e}\\u{200b}" in text
         assert "\\u{1b}[31m\\u{202e}\\u{200b}" in text
         assert not set(UNSEEN[0] + UNSEEN[-2:]) & set(text)
@@ -221,7 +254,7 @@ async def test_text_of_others_is_shown_and_does_nothing(
         await page.get_by_label("Comment").fill(MARKUP)
         await page.get_by_role("button", name="Deny").click()
         await page.locator(".state.denied").wait_for()
-        assert (await page.inner_text("main")).count(MARKUP) == 3
+        assert (await page.inner_text("main")).count(MARKUP) == 4
         assert await page.locator("script, img, style").count() == 0
         assert "pwned" not in await page.title()
         assert spoken == []

@@ -21,7 +21,7 @@ from tests.e2e.nursery import Nursery
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.anyio
-KILLS: Final = int(os.environ.get("OSTIARY_KILLS", "100"))
+KILLS: Final = int(os.environ.get("OSTIARY_KILLS", "1000"))
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,21 @@
 """The catalog that the pure tests analyse against.
 
 `tests/corpora/postgres_catalog.json` was read from PostgreSQL 18.6 after
-`tests/corpora/postgres_fixture.sql` had run; labels are put on here.
+`tests/corpora/postgres_fixture.sql` had run, by `python -m tests.policies.corpus_catalog`; labels
+are put on here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from policies.sql.catalog import Catalog, Column, Relation
-from policies.sql.facts import TableName
+from policies.sql.catalog import Catalog, Relation
+from policies.sql.snapshot import catalog_of
 
 CORPORA = Path(__file__).parents[1] / "corpora"
 
@@ -33,27 +35,24 @@ LABELS = {
 @cache
 def catalog() -> Catalog:
     document = json.loads((CORPORA / "postgres_catalog.json").read_text())
-    relations = [_relation(*row) for row in document["relations"]]
-    return Catalog(
+    read = catalog_of(document)
+    relations = [_labelled(relation) for relation in read.relations.values()]
+    return replace(
+        read,
         version="test",
-        database=document["database"],
-        search_path=tuple(document["search_path"]),
+        search_path=("public",),
         relations={relation.name: relation for relation in relations},
-        functions={k: frozenset(v) for k, v in document["functions"].items()},
-        operators=frozenset(document["operators"]),
-        types=frozenset(document["types"]),
         by_oid={relation.oid: relation for relation in relations},
     )
 
 
-def _relation(
-    schema: str, name: str, oid: int, kind: str, user_code: bool, columns: list[list[Any]]
-) -> Relation:
-    found = tuple(
-        Column(column, number, type_name, frozenset(LABELS.get((schema, name, column), set())))
-        for column, number, type_name in columns
+def _labelled(relation: Relation) -> Relation:
+    place = (relation.name.schema, relation.name.name)
+    columns = tuple(
+        replace(column, labels=frozenset(LABELS.get((*place, column.name), set())))
+        for column in relation.columns
     )
-    return Relation(TableName(schema, name), oid, kind, found, user_code)
+    return replace(relation, columns=columns)
 
 
 @cache

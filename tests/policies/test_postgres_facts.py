@@ -34,10 +34,6 @@ def use(found: SqlFacts, table: str, verb: str) -> TableUse:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "SQL_EMPTY"),
-        (" \n", "SQL_EMPTY"),
-        (";", "SQL_EMPTY"),
-        ("-- nothing", "SQL_EMPTY"),
         ("SELECT 1\x00; DELETE FROM users", "SQL_NUL"),
         ("SELECT '" + "x" * 65536 + "'", "SQL_TOO_LONG"),
         ("SELECT " + "(" * 81 + "1" + ")" * 81, "SQL_TOO_DEEP"),
@@ -64,12 +60,37 @@ def use(found: SqlFacts, table: str, verb: str) -> TableUse:
         ("SELECT CAST('x'::text AS departments)", "TYPE_UNKNOWN"),
         ("SELECT nothing FROM users", "COLUMN_UNKNOWN"),
         ("SELECT u.f_touch FROM users u", "COLUMN_UNKNOWN"),
-        ("SELECT u.row_to_json FROM users u", "COLUMN_UNKNOWN"),
+        ("SELECT u.row_to_json FROM orders", "COLUMN_UNKNOWN"),
+        ("SELECT u.current_setting FROM users u", "COLUMN_UNKNOWN"),
+        ("SELECT ('a'::text).f_cast", "SQL_NOT_UNDERSTOOD"),
+        ("SELECT (SELECT u FROM users u).f_touch", "SQL_NOT_UNDERSTOOD"),
+        ("SELECT (ROW(1)).f2", "SQL_NOT_UNDERSTOOD"),
+        ("SELECT currval('s' || '1')", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT currval('users')", "RELATION_UNKNOWN"),
+        ("SELECT nextval('s1')", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT id FROM users TABLESAMPLE f_del (1)", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT id FROM users TABLESAMPLE system (f_del())", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT json_value('1', '$' DEFAULT f_del() ON ERROR)", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT json_query('1', '$' RETURNING departments)", "TYPE_UNKNOWN"),
+        ("SELECT json_array(SELECT f_del())", "FUNCTION_NOT_ALLOWED"),
+        ("SELECT count(*) FROM generate_series(1, 1e12)", "SQL_TOO_COMPLEX"),
+        ("SELECT 1 FROM generate_series(1, 1000), generate_series(0, -99, -1)", "SQL_TOO_COMPLEX"),
         ("SELECT * FROM ft_passwd", "SQL_NOT_UNDERSTOOD"),
+        ("CREATE TABLE pg_temp.users (id int)", "SQL_NOT_UNDERSTOOD"),
+        ("CREATE TABLE pg_temp_3.users (id int)", "SQL_NOT_UNDERSTOOD"),
+        ("CREATE VIEW pg_temp.v AS SELECT 1", "SQL_NOT_UNDERSTOOD"),
+        ("CREATE TEMP TABLE users (id int)", "SQL_NOT_UNDERSTOOD"),
+        ("SELECT 1 INTO TEMP users", "SQL_NOT_UNDERSTOOD"),
+        ("SELECT * FROM pg_temp.users", "RELATION_UNKNOWN"),
         ("UPDATE v_upd SET note = 'x' WHERE id = 1", "SQL_NOT_UNDERSTOOD"),
         ("SELECT 1 INTO copy", "SQL_NOT_UNDERSTOOD"),
         ("CREATE TABLE copy AS SELECT 1", "SQL_NOT_UNDERSTOOD"),
-        ("COPY users TO STDOUT", "SQL_NOT_UNDERSTOOD"),
+        ("COPY users TO '/x'", "SQL_NOT_UNDERSTOOD"),
+        ("COPY users TO PROGRAM 'x'", "SQL_NOT_UNDERSTOOD"),
+        ("COPY (DELETE FROM users RETURNING id) TO STDOUT", "SQL_NOT_UNDERSTOOD"),
+        ("COPY v_evil TO STDOUT", "FUNCTION_NOT_ALLOWED"),
+        ("COPY users (nothing) TO STDOUT", "COLUMN_UNKNOWN"),
+        ("COPY users TO STDOUT (ENCODING 'SJIS')", "SQL_NOT_UNDERSTOOD"),
         ("COPY users FROM PROGRAM 'x'", "SQL_NOT_UNDERSTOOD"),
         ("COPY users FROM '/x'", "SQL_NOT_UNDERSTOOD"),
         ("BEGIN READ WRITE", "SQL_NOT_UNDERSTOOD"),
@@ -215,6 +236,20 @@ def test_locking_rows_is_an_update() -> None:
         "(id = id) IS TRUE",
         "$1",
         "EXISTS (SELECT 1)",
+        "id IS NULL OR NOT (id IS NULL)",
+        "id = 1 OR id <> 1",
+        "id = 1 OR NOT (1 = id)",
+        "id < 5 OR 5 <= id",
+        "id = 1 OR (name = 'x' OR id <> 1)",
+        "NOT (id = 1 AND NOT (id = 1))",
+        "(id = 1) IS NOT TRUE OR id = 1",
+        "CASE WHEN id = 1 THEN true ELSE true END",
+        "coalesce(id = id, false)",
+        "id = ANY (ARRAY[id])",
+        "id >= id",
+        "id IS NOT DISTINCT FROM id",
+        "name LIKE '%'",
+        "now() > '2000-01-01'",
         "EXISTS (SELECT 1 FROM departments d WHERE d.id = 1)",
     ],
 )
@@ -233,6 +268,12 @@ def test_a_predicate_that_names_no_rows_counts_as_none(predicate: str) -> None:
         "id IN (SELECT user_id FROM orders)",
         "EXISTS (SELECT 1 FROM orders o WHERE o.user_id = users.id)",
         "id = ANY($1)",
+        "id IS NULL OR id = 1",
+        "id = 1 OR id = 2",
+        "id < 5 OR id > 7",
+        "name LIKE 'a%'",
+        "CASE WHEN id = 1 THEN true ELSE false END",
+        "(id = 1) IS TRUE",
     ],
 )
 def test_a_predicate_over_the_rows_counts(predicate: str) -> None:
@@ -279,8 +320,11 @@ def test_plain_transaction_statements_are_transactions(text: str, kind: str) -> 
     assert found.kinds == {kind}
 
 
-def test_show_reads_a_setting() -> None:
-    assert facts("SHOW work_mem").effect is SqlEffect.READ
+def test_show_is_about_the_session_and_changes_nothing() -> None:
+    found = facts("SHOW work_mem")
+    assert found.effect is SqlEffect.SESSION
+    assert found.read_only
+    assert not facts("SET application_name = 'x'").read_only
 
 
 def test_copy_from_stdin_inserts() -> None:

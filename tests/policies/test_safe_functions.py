@@ -23,7 +23,7 @@ def test_some_volatile_functions_are_harmless(name: str) -> None:
     [
         "pg_read_file", "pg_read_binary_file", "pg_ls_dir", "pg_stat_file", "lo_import", "lo_get",
         "lo_from_bytea", "query_to_xml", "table_to_xml", "database_to_xml", "cursor_to_xml",
-        "ts_stat", "ts_rewrite", "set_config", "nextval", "setval", "currval", "lastval",
+        "ts_stat", "ts_rewrite", "set_config", "nextval", "setval",
         "pg_sleep", "pg_notify", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf",
         "pg_switch_wal", "txid_current", "pg_current_xact_id", "pg_advisory_lock",
         "pg_logical_emit_message", "pg_export_snapshot", "pg_stat_get_activity", "pg_stat_reset",

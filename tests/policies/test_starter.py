@@ -22,10 +22,11 @@ from policies.model import (
     Requested,
     RequireApproval,
     RevokeApproval,
+    ScanTarget,
     SqlStatement,
     WithdrawApproval,
 )
-from tests.policies.requests import LABORATORY, Asker, person
+from tests.policies.requests import LABORATORY, SHOP, Asker, person
 
 
 @cache
@@ -191,6 +192,23 @@ def test_everyone_explains_their_own_and_dba_everybodys() -> None:
     assert refusal(anybody.ask(ExplainPolicy("SELECT 1", "corp:bob"))).code == "NOT_PERMITTED"
     dba = Asker(starter(), person("dba"), None)
     assert dba.ask(ExplainPolicy("SELECT 1", "corp:bob")).effect is Effect.PERMIT
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT id FROM users ORDER BY ssn", "SELECT DISTINCT ssn FROM users"]
+)
+def test_filtering_and_sorting_by_labels_needs_a_dba_everywhere(text: str) -> None:
+    for target in (SHOP, LABORATORY):
+        [approval] = Asker(starter(), person("developers"), target).run(text).approvals
+        assert approval.policy == "filtering-by-labels-needs-approval"
+    assert developer().run("SELECT id, ssn FROM users WHERE ssn = $1").approvals == ()
+
+
+@pytest.mark.parametrize("group", ["dba", "security"])
+def test_administrators_scan_targets_on_the_command_line_only(group: str) -> None:
+    assert permits(ScanTarget(()), group, channel=Channel.API)
+    assert not permits(ScanTarget(()), group, channel=Channel.MCP)
+    assert not permits(ScanTarget(()), "developers", channel=Channel.API)
 
 
 def test_only_the_gateway_reads_a_catalog() -> None:

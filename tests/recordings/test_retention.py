@@ -153,6 +153,23 @@ async def test_age_is_by_the_store_s_clock(journal: Journal, store: Store) -> No
     assert await Retention(journal, 3600).look() == 2
 
 
+async def test_rows_that_approvers_were_shown_go_too_and_their_number_stays(
+    journal: Journal, store: Store
+) -> None:
+    await store.pool.execute(
+        "INSERT INTO tickets (id, principal, principal_name, agent, target, binding, document,"
+        " requirements, expires_at) VALUES ('ap_1', '', '', '', '', '', '{}', '[]', now())"
+    )
+    await store.pool.execute(
+        "INSERT INTO previews (ticket, state, changed, sample) VALUES ('ap_1', 'done', 3, '{}')"
+    )
+    await delete_bodies(journal, before=0)
+    kept = "SELECT changed, sample IS NULL AND sample_deleted_at IS NOT NULL FROM previews"
+    assert tuple(await store.pool.fetchrow(kept)) == (3, False)
+    await delete_bodies(journal, before=ALL)
+    assert tuple(await store.pool.fetchrow(kept)) == (3, True)
+
+
 async def test_replay_and_export_say_that_retention_has_deleted_it(
     journal: Journal, store: Store
 ) -> None:

@@ -216,6 +216,7 @@ async def use_a_ticket(program: PreviousProgram) -> None:
     assert await program.rows(previous.EXPIRE) == []
 
 
+@pytest.mark.sources
 async def test_the_program_one_step_back_starts_and_records_on_the_newest_schema(
     store: Store, tmp_path: Path
 ) -> None:

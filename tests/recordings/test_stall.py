@@ -92,6 +92,7 @@ async def test_the_end_of_what_has_happened_is_kept_while_the_store_is_away(
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.sources
 async def test_ends_too_are_refused_when_even_their_reserve_is_used_up(
     journal: Journal, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from recordings.journal import JournalUnavailable, Record
 from recordings.rows import ROW_CODECS
 from server.backends import Backend, ColumnRule, Snapshot
 from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape, treatment
+from server.parsing.in_process import InProcess
 
 CUSTOMERS = TableName("public", "customers")
 REMOTE = TableName("public", "remote")
@@ -69,6 +70,7 @@ def backend() -> Backend:
         Target("shop", "postgres", "production"),
         connector=None,  # type: ignore[arg-type]  # shaping never connects
         rules={(CUSTOMERS, "ssn"): ColumnRule("pii", "keep_last(4)")},
+        analyst=InProcess(),
     )
     made.snapshot = Snapshot(catalog, 0.0)
     return made

@@ -9,12 +9,13 @@ import pytest
 
 from policies.errors import Denied
 from policies.model import Parameter, Principal, SqlStatement
-from recordings.events import Column, Columns, Done, Event, Rows
+from recordings.events import Column, Columns, Done, Event, Failed, Rows
 from recordings.rows import ROW_CODECS
+from tests.fixtures.gateway import shop
 from tools.cursor import Cursors
 from tools.run_sql import RunSqlOutput, prepare
 from tools.table import MAX_BYTES
-from tools.tool import Answer, Call, Outcome, Performance, Problem
+from tools.tool import Answer, Call, Inquiry, Outcome, Performance, Problem
 
 ALICE = Principal("corp:alice", "Alice", "claude")
 CALL = Call(ALICE, 1_000_000.0, Cursors((b"k" * 32,)), can_ask=False)
@@ -24,7 +25,9 @@ TEXT = Columns((Column("note", 25),))
 
 
 def prepared(**arguments: Any) -> Performance:
-    return prepare({"target": "shop", "sql": "SELECT note FROM notes", **arguments}, CALL)
+    found = prepare({"target": "shop", "sql": "SELECT note FROM notes", **arguments}, CALL)
+    assert isinstance(found, Performance)
+    return found
 
 
 def rows(*cells: tuple[str | None, ...]) -> Rows:
@@ -193,3 +196,40 @@ def test_an_answer_that_broke_off_is_never_a_short_success() -> None:
     answer = rendering.answer(READ)
     assert isinstance(answer, Problem)
     assert answer.document["code"] == "OUTCOME_UNKNOWN"
+
+
+@pytest.mark.anyio
+async def test_a_dry_run_asks_the_gateway_and_runs_nothing() -> None:
+    gateway = shop()
+    sql = "UPDATE orders SET paid = true WHERE id = 1"
+    found = prepare({"target": "shop", "sql": sql, "dry_run": True}, CALL)
+    assert isinstance(found, Inquiry)
+    answer = await found.answer(gateway)
+    assert isinstance(answer, Answer)
+    assert (gateway.ran, gateway.performed, gateway.tickets) == ([], [], {})
+    dry = output(answer).dry_run
+    assert dry is not None
+    assert dry["verdict"] == "approval"
+    assert dry["plan"] == [
+        {"depth": 0, "node": "Seq Scan", "relation": "orders", "estimated_rows": 300}
+    ]
+    assert "Needs: approval by 1 of dba" in answer.text
+    assert "- Seq Scan on orders: 300 rows" in answer.text
+
+
+@pytest.mark.anyio
+async def test_a_dry_run_of_a_refused_statement_is_refused() -> None:
+    found = prepare({"target": "shop", "sql": "DROP TABLE orders", "dry_run": True}, CALL)
+    assert isinstance(found, Inquiry)
+    with pytest.raises(Denied):
+        await found.answer(shop())
+
+
+def test_an_error_of_the_target_keeps_its_place() -> None:
+    rendering = prepared(sql="SELECT note\nFROM nots").rendering
+    rendering.add(Failed("42P01", 'relation "nots" does not exist', 18))
+    problem = rendering.answer(READ)
+    assert isinstance(problem, Problem)
+    assert problem.document["position"] == 18
+    assert problem.document["at"] == "line 2, column 6"
+    assert problem.document["excerpt"] == "FROM nots\n     ^"

@@ -6,24 +6,27 @@ from dataclasses import replace
 from typing import Final
 
 from policies.sql.catalog import Catalog
-from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableUse
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from policies.sql.lineage import Shape, exact_shape
 from policies.sql.mysql import names
 from policies.sql.mysql.changes import ChangeWalker
-from policies.sql.mysql.cursor import Cursor, described
+from policies.sql.mysql.cursor import Cursor, constant_limit, described
 from policies.sql.mysql.definitions import DefinitionWalker
 from policies.sql.mysql.findings import MySqlFindings
 from policies.sql.mysql.gate import Text, read
-from policies.sql.mysql.lexer import Kind
+from policies.sql.mysql.lexer import Comments, Kind
+from policies.sql.mysql.readings import may_hold_versions, read_each_way
 from policies.sql.mysql.scopes import Level
 from policies.sql.mysql.sessions import SessionWalker
 from policies.sql.mysql.steps import next_step, unclear
 from policies.sql.mysql.variables import READABLE
 from policies.sql.not_understood import NotUnderstood
+from policies.sql.plans import only_read
 
 _LONGEST_REASON: Final = 300
 # A plan or a list of definitions has fewer columns than this.
 _CLEAN_COLUMNS: Final = frozenset(range(32))
+_LEVEL_AND_CODE: Final = frozenset({0, 1})
 _NOTHING: Final = exact_shape(())
 _CHANGES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
 _QUERIES: Final = frozenset({"SELECT", "TABLE", "VALUES"})
@@ -33,24 +36,36 @@ _EXPLAINS: Final = frozenset({"EXPLAIN", "DESCRIBE", "DESC"})
 
 def analyse(text: str, catalog: Catalog) -> SqlFacts:
     """The facts about one statement as the server behind `catalog` would run it."""
-    found = Text("", (), {})
-    findings = MySqlFindings(catalog, found)
+    if not may_hold_versions(text):
+        return _analyse(text, catalog, None)
     try:
-        found = Text(text, (), {})
-        findings = MySqlFindings(catalog, found)
-        found = read(text)
+        return read_each_way(text, lambda comments: _analyse(text, catalog, comments))
+    except NotUnderstood as unknown:
+        return _opaque(_unread(text, catalog), unknown)
+
+
+def _analyse(text: str, catalog: Catalog, comments: Comments | None) -> SqlFacts:
+    findings = None
+    try:
+        found = read(text, comments)
         findings = MySqlFindings(catalog, found)
         facts = _Analysis(findings, found).statement()
         findings.refuse_alike_names()
         return facts
     except NotUnderstood as unknown:
-        return _opaque(findings, unknown)
+        return _opaque(findings or _unread(text, catalog), unknown)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         # A tree of another shape than tree.py lists: refused, like whatever is not listed there.
-        return _opaque(findings, unclear("this form"))
+        return _opaque(findings or _unread(text, catalog), unclear("this form"))
     except RecursionError:
         deep = NotUnderstood("SQL_TOO_DEEP", "expressions are nested too deep")
-        return _opaque(findings, deep)
+        return _opaque(findings or _unread(text, catalog), deep)
+
+
+def _unread(text: str, catalog: Catalog) -> MySqlFindings:
+    """Findings for a text that did not pass the gate; some texts can't even be encoded."""
+    shown = "" if any("\ud800" <= character <= "\udfff" for character in text) else text
+    return MySqlFindings(catalog, Text(shown, (), {}))
 
 
 def _opaque(findings: MySqlFindings, unknown: NotUnderstood) -> SqlFacts:
@@ -62,6 +77,7 @@ def _opaque(findings: MySqlFindings, unknown: NotUnderstood) -> SqlFacts:
         kinds=frozenset(findings.kinds),
         has_where=False,
         opaque=Opaque(unknown.code, reason, next_step(unknown.code), span),
+        statement_count=unknown.statements,
     )
 
 
@@ -79,7 +95,7 @@ class _Analysis:
         if cursor.at_end:
             # The server answers it with an error, and runs nothing.
             self._findings.kinds.add("empty")
-            return self._facts(SqlEffect.READ, _NOTHING)
+            return replace(self._facts(SqlEffect.READ, _NOTHING), statement_count=0)
         if cursor.skip("SET"):
             return self._facts(self._sessions.set(cursor), _NOTHING)
         self._check_variables()
@@ -94,9 +110,18 @@ class _Analysis:
         if word in _TRANSACTIONS:
             self._sessions.transaction(cursor)
             return self._facts(SqlEffect.TRANSACTION, _NOTHING)
+        if self._sessions.warnings(cursor):
+            facts = self._facts(SqlEffect.READ, _NOTHING)
+            return replace(facts, clean_outputs=_LEVEL_AND_CODE)
         if cursor.skip("SHOW"):
             self._sessions.show(cursor)
             return self._shown()
+        if cursor.skip("HELP"):
+            self._sessions.help(cursor)
+            return self._shown()
+        if cursor.skip("UNLOCK"):
+            self._sessions.unlock(cursor)
+            return self._facts(SqlEffect.SESSION, _NOTHING)
         if cursor.skip("USE"):
             self._sessions.use(cursor)
             return self._facts(SqlEffect.SESSION, _NOTHING)
@@ -122,11 +147,13 @@ class _Analysis:
         else:
             shape = self._walker.outermost(self._walker.parse((start, cursor.stop)), Level())
         self._lock_rows()
+        self._findings.limit = constant_limit(self._text, start)
         return shape
 
     def _lock_rows(self) -> None:
         """FOR UPDATE and its like lock rows: they count as an update of each table that is read."""
-        for location in self._walker.locks[:1]:
+        self._findings.locks.update(self._walker.locks.values())
+        for location in list(self._walker.locks)[:1]:
             for use in self._findings.tables:
                 relation = names.find_relation(
                     self._findings.catalog, use.table.schema, use.table.name
@@ -158,7 +185,7 @@ class _Analysis:
 
     def _plan(self, running: bool) -> SqlFacts:
         """A plan tells of values: the server reads rows to make it, and counts those that ran."""
-        facts = _only_read(self._facts(SqlEffect.READ, _NOTHING))
+        facts = only_read(self._facts(SqlEffect.READ, _NOTHING))
         silent = not running and not facts.labels_read
         return replace(facts, clean_outputs=_CLEAN_COLUMNS if silent else frozenset())
 
@@ -174,20 +201,7 @@ class _Analysis:
                 )
 
     def _facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
-        found = self._findings
-        known = shape.outputs[: shape.certain]
-        return SqlFacts(
-            effect=effect,
-            kinds=frozenset(found.kinds),
-            tables=found.tables,
-            functions=frozenset(found.functions),
-            has_where=found.has_where,
-            labels_read=found.labels_read,
-            labels_copied=found.labels_copied if effect is not SqlEffect.READ else frozenset(),
-            labels_compared=found.labels_compared,
-            clean_outputs=frozenset(i for i, output in enumerate(known) if output.lineage.clean),
-            objects=found.objects,
-        )
+        return self._findings.facts(effect, shape)
 
 
 def _is_query(cursor: Cursor) -> bool:
@@ -206,18 +220,3 @@ def _past_with(cursor: Cursor) -> int:
         bracket = token.kind is Kind.SIGN and token.value == "("
         index = (cursor.text.counterpart[index] if bracket else index) + 1
     return cursor.index
-
-
-def _only_read(facts: SqlFacts) -> SqlFacts:
-    """The facts of an EXPLAIN that runs nothing: what would be written counts as read."""
-    merged: dict[object, TableUse] = {}
-    for use in facts.tables:
-        before = merged.get(use.table, use)
-        merged[use.table] = TableUse(
-            use.table,
-            "select",
-            before.columns | use.columns,
-            before.labels | use.labels,
-            before.span or use.span,
-        )
-    return replace(facts, tables=tuple(merged.values()), has_where=True, labels_copied=frozenset())

@@ -55,9 +55,12 @@ Written = tuple[Call, list[str], int]
 
 
 class CallWriter:
-    """Writes calls; their arguments are written by `write_range`."""
+    """Writes calls; their arguments are written by `write_range`. `casts` gains types cast to."""
 
-    def __init__(self, text: Text, write_range: Callable[[int, int], Iterator[str]]) -> None:
+    def __init__(
+        self, text: Text, write_range: Callable[[int, int], Iterator[str]], casts: set[str]
+    ) -> None:
+        self._casts = casts
         self._text = text
         self._tokens = text.tokens
         self._range = write_range
@@ -117,10 +120,14 @@ class CallWriter:
         """The value before `AS type` or `USING charset`; what is no type's word is refused."""
         if end is None:
             raise unclear("this conversion", self._tokens[start - 1].start)
+        using = self._tokens[end].word == "USING"
         for token in self._tokens[end + 1 : stop]:
             sign = token.kind is Kind.SIGN and token.value not in ("(", ")", ",")
             if sign or token.kind not in _TYPE_KINDS or token.word in ("SELECT", "FROM"):
                 raise unclear("this type", token.start)
+        if not using:
+            words = (token.word for token in self._tokens[end + 1 : stop])
+            self._casts.add(" ".join(word.lower() for word in words if word))
         return list(self._range(start, end))
 
     def _converted(self, start: int, stop: int) -> list[str]:

@@ -7,7 +7,7 @@ as the query that it would be: `UPDATE t SET a = b WHERE c` as `SELECT b FROM t 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sqlglot import exp
@@ -148,7 +148,7 @@ class ChangeWalker(QueryWalker):
         if alias is not None and target.relation is not None:
             sources.append(self.source_of(target.relation, alias.value, verb="insert"))
         items = FromItem(tuple(sources), single(target).visible)
-        self._mark(self._assign(assigned, tree, replace(Level(), items=items)), "update")
+        self._mark(self._assign(assigned, tree, Level().over(items)), "update")
 
     def _update(self, cursor: Cursor, before: tuple[int, int]) -> Shape:
         cursor.skip_any(_OPTIONS)
@@ -163,7 +163,7 @@ class ChangeWalker(QueryWalker):
         tree = self.parse(*query, "FROM", (start, setting), (end, cursor.stop))
         self._name_single_target(tree, start)
         level, items = self._change_level(tree)
-        scope = replace(level, items=items)
+        scope = level.over(items)
         targets = self._assign(assigned, tree, scope)
         self._mark(targets, "update")
         self._where(tree, scope, targets)
@@ -180,9 +180,9 @@ class ChangeWalker(QueryWalker):
         level, items = self._change_level(tree)
         if not listed and len(items.sources) != 1:
             raise unclear("DELETE from a join without its targets")
-        targets = [self.columns.source(n, replace(level, items=items)) for n in listed]
+        targets = [self.columns.source(n, level.over(items)) for n in listed]
         targets = targets or list(items.sources)
-        scope = replace(level, items=items)
+        scope = level.over(items)
         self._mark(targets, "delete")
         self._where(tree, scope, targets)
         self._sorted(tree, scope)
@@ -317,13 +317,10 @@ class ChangeWalker(QueryWalker):
             self.findings.has_where = False
             return
         predicate = required(where, "this")
-        parts = [*conjuncts_of(predicate), *_inner_conditions(tree)]
-        named = [self._named_by(part, scope, negated=False) for part in parts]
-        told = frozenset[Source]().union(*named)
-        by_where = any(
-            self._named_by(part, scope, negated=False) for part in conjuncts_of(predicate)
-        )
-        every = by_where and set(targets) <= told
+        by_where = [self._named_by(part, scope, negated=False) for part in conjuncts_of(predicate)]
+        by_joins = (self._named_by(on, scope, negated=False) for on in _inner_conditions(tree))
+        told = frozenset[Source]().union(*by_where, *by_joins)
+        every = any(by_where) and set(targets) <= told
         self.findings.has_where = self.findings.has_where and every
 
     def _named_by(self, node: Node, scope: Level, *, negated: bool) -> frozenset[Source]:
@@ -353,7 +350,7 @@ class ChangeWalker(QueryWalker):
         if listed is None:
             return _NOTHING
         tree = self.parse("SELECT", listed)
-        scope = replace(Level(), items=single(target))
+        scope = Level().over(single(target))
         shape = self.targets(children(tree, "expressions"), scope)
         # What was just copied into a plain column comes straight back.
         return shape.uncertain() if self.findings.labels_copied else shape

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Source, Visible, union
+from policies.sql.lineage import UNCERTAIN, Lineage, Source, Visible, union
 from policies.sql.mysql.cursor import Named
 from policies.sql.mysql.findings import UNNAMED, MySqlFindings, fold
 from policies.sql.mysql.lexer import Token
@@ -99,8 +99,10 @@ class ColumnResolver:
                     "COLUMN_UNKNOWN", f"{token.value} may mean an expression", token.start
                 )
             found = here.items.named(name)
-            if found or name in here.aliases:
-                return self._visible(found) | here.aliases.get(name, CLEAN)
+            if name in here.aliases:
+                return self._visible(found) | here.aliases[name]
+            if found:
+                return self._visible(found)
             if name in here.hidden:
                 raise NotUnderstood(
                     "COLUMN_UNKNOWN", f"{token.value} is an alias of the same query", token.start
@@ -113,13 +115,19 @@ class ColumnResolver:
         A single word is the text of a constant only; but the rows of VALUES, and the sides of a
         UNION, are named after the first of them.
         """
+        # Columns of relations all have names.
+        derived = [source for source in level.items.sources if source.relation is None]
+        if not derived and not level.unnamed:
+            return False
         word = _WORD.fullmatch(name) is not None
-        outputs = (o for source in level.items.sources for o in source.shape.outputs)
+        outputs = (o for source in derived for o in source.shape.outputs)
         named_so = any(o.name == UNNAMED and not (word and o.lineage.clean) for o in outputs)
         return named_so or (level.unnamed and not word)
 
     def _visible(self, found: tuple[Visible, ...]) -> Lineage:
         columns = [column for visible in found for column in visible.columns]
+        if len(columns) == 1:
+            return self._findings.refer(*columns[0])
         merged = union(self._findings.refer(source, position) for source, position in columns)
         return merged if len(found) < 2 else merged | UNCERTAIN
 

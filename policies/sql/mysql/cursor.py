@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from policies.sql.mysql.gate import Text
 from policies.sql.mysql.lexer import Kind, Token
 from policies.sql.mysql.steps import unclear
 from policies.sql.mysql.words import RESERVED
+
+# Digits that fit into a Cedar Long, in which policy sees the number.
+_LONGEST_COUNT: Final = 18
+_SIGNS: Final = Kind.SIGN
+_AFTER_LIMIT: Final = frozenset({"FOR", "LOCK", "RETURNING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +153,40 @@ def split(text: Text, start: int, stop: int, sign: str = ",") -> Iterator[tuple[
 
 def find(text: Text, start: int, stop: int, *words: str) -> int | None:
     """Where these keywords stand in a row, on this level of brackets."""
-    index = start
+    first, tokens, index = words[0], text.tokens, start
     while index < stop:
-        if all(
-            index + offset < stop and text.tokens[index + offset].word == word
-            for offset, word in enumerate(words)
-        ):
+        kind, _, _, value, word = tokens[index]
+        if word == first and _follow(tokens, index, stop, words):
             return index
-        bracket = text.tokens[index].kind is Kind.SIGN and text.tokens[index].value == "("
-        index = (text.counterpart[index] if bracket else index) + 1
+        if kind is _SIGNS and value == "(":
+            index = text.counterpart[index]
+        index += 1
     return None
+
+
+def _follow(tokens: Sequence[Token], start: int, stop: int, words: Sequence[str]) -> bool:
+    found = tokens[start : min(start + len(words), stop)]
+    return len(found) == len(words) and all(t.word == w for t, w in zip(found, words, strict=True))
+
+
+def constant_limit(text: Text, start: int) -> int | None:
+    """What the LIMIT of the outermost query or change says, if it is a constant."""
+    index = find(text, start, len(text.tokens), "LIMIT")
+    if index is None:
+        return None
+    cursor = Cursor(text, index + 1, len(text.tokens))
+    counts = [_count(cursor)]
+    if cursor.skip_sign(","):
+        # `LIMIT offset, count`.
+        counts = [_count(cursor)]
+    elif cursor.skip("OFFSET"):
+        _count(cursor)
+    return counts[0] if cursor.at_end or cursor.word() in _AFTER_LIMIT else None
+
+
+def _count(cursor: Cursor) -> int | None:
+    token = cursor.token
+    cursor.index += 1
+    digits = "" if token is None or token.kind is not Kind.NUMBER else token.value
+    # The server's largest number of rows has 20 digits.
+    return int(digits) if digits.isdecimal() and len(digits) <= _LONGEST_COUNT else None

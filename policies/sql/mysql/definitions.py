@@ -7,7 +7,6 @@ others) and code (procedures, triggers, events) are not understood.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from policies.sql.catalog import Column, Relation
@@ -228,7 +227,7 @@ class DefinitionWalker:
     def _value(self, start: int, stop: int, relation: Relation) -> None:
         tree = self._walker.parse("SELECT", (start, stop))
         items = single(self._walker.source_of(relation, None, verb="select"))
-        scope = replace(Level(), items=items)
+        scope = Level().over(items)
         lineage = self._walker.every(children(tree, "expressions"), scope)
         self._findings.copy_out(lineage)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
@@ -17,6 +18,7 @@ from policies.sql.mysql.findings import MySqlFindings
 from policies.sql.mysql.functions import RESERVED_FUNCTIONS
 from policies.sql.mysql.gate import Text
 from policies.sql.mysql.inference import conjuncts_of
+from policies.sql.mysql.matching import Constants
 from policies.sql.mysql.plain import PlainText
 from policies.sql.mysql.scopes import Level
 from policies.sql.mysql.steps import unclear
@@ -39,13 +41,6 @@ _CHAINS: Final[tuple[type[Node], ...]] = (
 _CONSTANTS: Final[tuple[type[Node], ...]] = (exp.Literal, exp.Boolean, exp.Null, exp.Placeholder)
 
 
-_Walk = Callable[[Node, Level], Lineage]
-
-
-def _constant(node: Node, level: Level) -> Lineage:
-    return CLEAN
-
-
 class ExpressionWalker(ABC):
     """Walks expressions; queries inside them are walked by the class that knows queries."""
 
@@ -55,27 +50,8 @@ class ExpressionWalker(ABC):
         self.read = read
         self.columns = ColumnResolver(findings, read.tokens)
         self.calls: dict[int, Call] = {}
-        self.locks: list[int] = []
-        self._walks: Mapping[type[Node], _Walk] = {
-            **dict.fromkeys(_CONSTANTS, _constant),
-            **dict.fromkeys(_CHAINS, self._chain),
-            exp.Column: self.columns.reference,
-            exp.Paren: self._inner,
-            exp.Not: self._inner,
-            exp.Neg: self._inner,
-            exp.BitwiseNot: self._inner,
-            exp.Tuple: lambda node, level: self.every(children(node, "expressions"), level),
-            exp.Concat: lambda node, level: self.every(children(node, "expressions"), level),
-            exp.Between: self._between,
-            exp.Case: self._case,
-            exp.Anonymous: self._call,
-            exp.Window: self._windowed,
-            exp.In: self._in,
-            exp.Exists: self._exists,
-            exp.Any: self._any,
-            exp.All: self._any,
-            exp.Subquery: self._scalar,
-        }
+        self.locks: dict[int, str] = {}
+        self.constants = Constants(read.tokens, self.calls)
 
     @abstractmethod
     def query(self, node: Node, level: Level) -> Shape:
@@ -97,15 +73,20 @@ class ExpressionWalker(ABC):
                 call.name if database is None else f"{database}.{call.name}"
             )
             self.calls[index] = Call(database, call.name, call.location, call.columns)
-        self.locks += plain.locks
+        self.locks |= plain.locks
+        self.findings.operators |= plain.operators
+        self.findings.casts |= plain.casts
         return parse(text)
 
     def expression(self, node: Node, level: Level) -> Lineage:
         """The lineage of one expression."""
-        walk = self._walks.get(type(node))
+        walk = _WALKS.get(type(node))
         if walk is None:
             raise unclear(f"a form ({type(node).__name__})")
-        return walk(checked(node), level)
+        lineage = walk(self, checked(node), level)
+        if not lineage.carried or self.constants.keeps_whole(node):
+            return lineage
+        return lineage.in_part()
 
     def condition(self, node: Node | None, level: Level) -> Lineage:
         """Walks a WHERE, ON or HAVING; what could be read off the rows it lets through is noted."""
@@ -115,8 +96,10 @@ class ExpressionWalker(ABC):
 
     def compare_in(self, node: Node, level: Level) -> Lineage:
         """Walks an expression that says which rows there are, or in what order."""
+        mark = self.findings.mark()
         lineage, compared = self.judged(node, level)
         self.findings.compared |= compared
+        self.findings.decide_since(mark, level)
         return lineage
 
     def judged(self, node: Node, level: Level) -> tuple[Lineage, frozenset[str]]:
@@ -125,7 +108,10 @@ class ExpressionWalker(ABC):
         references, answers = len(found.references), len(found.answers)
         lineage = self.expression(node, level)
         own = [answer for scope, answer in found.answers[answers:] if scope is level]
-        return lineage, compared_labels(found.references[references:], own, level)
+        seen = found.references[references:]
+        if not any(part.carried or part.mixed for part in (*own, *(part for _, part in seen))):
+            return lineage, frozenset()
+        return lineage, compared_labels(seen, own, level)
 
     def every(self, nodes: Iterable[Node], level: Level) -> Lineage:
         return union([self.expression(node, level) for node in nodes])
@@ -144,7 +130,11 @@ class ExpressionWalker(ABC):
         """What a window's definition carries; one that is defined elsewhere may carry anything."""
         keys = [*children(node, "partition_by"), *self.order(child(node, "order"), level)]
         named = UNCERTAIN if child(node, "alias") is not None else CLEAN
-        return self.every(keys, level) | named
+        mark = self.findings.mark()
+        lineage = self.every(keys, level)
+        # Rows come out in the order of the windows.
+        self.findings.decide_since(mark, level)
+        return lineage | named
 
     def call_of(self, node: Node) -> Call:
         """What an Anonymous calls, as it stands in the text."""
@@ -153,8 +143,39 @@ class ExpressionWalker(ABC):
             raise unclear("a call")
         return call
 
+    def _constant(self, node: Node, level: Level) -> Lineage:
+        return CLEAN
+
+    def _column(self, node: Node, level: Level) -> Lineage:
+        return self.columns.reference(node, level)
+
+    def _list(self, node: Node, level: Level) -> Lineage:
+        return self.every(children(node, "expressions"), level)
+
     def _chain(self, node: Node, level: Level) -> Lineage:
-        return self.every(operands(node, _CHAINS), level)
+        first, second, *others = operands(node, _CHAINS)
+        before = len(self.findings.references)
+        left, right = self.expression(first, level), self.expression(second, level)
+        if left.carried or right.carried:
+            sides = ((first, left), (second, right))
+            if isinstance(first.parent, exp.EQ):
+                self._match(sides, before)
+            elif isinstance(first.parent, exp.Is) and left.whole and left.certain:
+                # Masks leave NULL as it is.
+                null = isinstance(second, exp.Null)
+                self.findings.deciding.cover(before, len(self.findings.references) if null else 0)
+        return left | right | self.every(others, level)
+
+    def _match(self, sides: Iterable[tuple[Node, Lineage]], before: int) -> None:
+        """Notes a comparison of a whole value with constants, or with another labelled one."""
+        carried, constants = CLEAN, frozenset[int]()
+        for node, lineage in sides:
+            found = None if lineage.carried else self.constants.places([node])
+            if found is None and not (lineage.carried and lineage.whole and lineage.certain):
+                return
+            carried, constants = carried | lineage, constants | (found or frozenset())
+        self.findings.deciding.match(carried, constants)
+        self.findings.deciding.cover(before, len(self.findings.references))
 
     def _inner(self, node: Node, level: Level) -> Lineage:
         return self.expression(required(node, "this"), level)
@@ -188,11 +209,16 @@ class ExpressionWalker(ABC):
         return self.expression(required(node, "this"), level) | self.window(node, level)
 
     def _in(self, node: Node, level: Level) -> Lineage:
-        tested = self.expression(required(node, "this"), level)
+        tested, before = required(node, "this"), len(self.findings.references)
         query = child(node, "query")
         if query is None:
-            return tested | self.every(children(node, "expressions"), level)
-        return tested | self._tested(query, level)
+            nodes = (tested, *children(node, "expressions"))
+            sides = [(item, self.expression(item, level)) for item in nodes]
+            merged = union(lineage for _, lineage in sides)
+            if merged.carried:
+                self._match(sides, before)
+            return merged
+        return self.expression(tested, level) | self._tested(query, level)
 
     def _any(self, node: Node, level: Level) -> Lineage:
         return self._tested(required(node, "this"), level)
@@ -216,3 +242,29 @@ class ExpressionWalker(ABC):
         shape = self.query(node, level)
         self.findings.answers.append((level, shape.lineage))
         return shape.lineage
+
+
+_Walk = Callable[[ExpressionWalker, Node, Level], Lineage]
+
+_WALKS: Final[Mapping[type[Node], _Walk]] = MappingProxyType(
+    {
+        **dict.fromkeys(_CONSTANTS, ExpressionWalker._constant),
+        **dict.fromkeys(_CHAINS, ExpressionWalker._chain),
+        exp.Column: ExpressionWalker._column,
+        exp.Paren: ExpressionWalker._inner,
+        exp.Not: ExpressionWalker._inner,
+        exp.Neg: ExpressionWalker._inner,
+        exp.BitwiseNot: ExpressionWalker._inner,
+        exp.Tuple: ExpressionWalker._list,
+        exp.Concat: ExpressionWalker._list,
+        exp.Between: ExpressionWalker._between,
+        exp.Case: ExpressionWalker._case,
+        exp.Anonymous: ExpressionWalker._call,
+        exp.Window: ExpressionWalker._windowed,
+        exp.In: ExpressionWalker._in,
+        exp.Exists: ExpressionWalker._exists,
+        exp.Any: ExpressionWalker._any,
+        exp.All: ExpressionWalker._any,
+        exp.Subquery: ExpressionWalker._scalar,
+    }
+)

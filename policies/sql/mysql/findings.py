@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
+from operator import attrgetter
 from typing import Final
 
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.findings import ALL_COLUMNS, Findings
-from policies.sql.lineage import Lineage, Output, Shape, exact_shape
+from policies.sql.lineage import Output, Shape, exact_shape, stored
+from policies.sql.mysql import names
 from policies.sql.mysql.gate import Text
 from policies.sql.mysql.lexer import Kind
 from policies.sql.not_understood import NotUnderstood
 
 UNNAMED: Final = ""
 """The name of an output that the server names after its text: by it nothing is found here."""
+
+_START: Final = attrgetter("start")
 
 
 def fold(name: str) -> str:
@@ -24,10 +29,7 @@ def fold(name: str) -> str:
 def relation_shape(relation: Relation) -> Shape:
     """The columns of a relation in the order that `*` gives them, under their folded names."""
     ordered = sorted(relation.columns, key=lambda column: column.number)
-    return exact_shape(
-        Output(fold(c.name), Lineage(frozenset((relation.name, label) for label in c.labels)))
-        for c in ordered
-    )
+    return exact_shape(Output(fold(c.name), stored(relation, c.labels)) for c in ordered)
 
 
 def hidden_columns(relation: Relation | None) -> frozenset[str]:
@@ -42,22 +44,29 @@ class MySqlFindings(Findings):
     def __init__(self, catalog: Catalog, read: Text) -> None:
         super().__init__(catalog, read.text.encode())
         self._read = read
-        self._starts = {token.start: index for index, token in enumerate(read.tokens)}
         self._folded: set[str] = set()
 
     def span(self, location: int | None) -> tuple[int, int] | None:
         """The byte range of the dotted name, or of the token, that begins at a character."""
         if location is None:
             return None
-        index = self._starts.get(location)
-        end = location + 1 if index is None else self._name_end(index)
+        tokens = self._read.tokens
+        index = bisect_left(tokens, location, key=_START)
+        begins = index < len(tokens) and tokens[index].start == location
+        end = self._name_end(index) if begins else location + 1
         return self._read.place(location), self._read.place(min(end, len(self._read.text)))
 
     def touch(self, relation: Relation, verb: str, column: str) -> None:
         """The statement touches a column, given in any case."""
-        self.use(relation, verb)
-        named = (c.name for c in relation.columns if fold(c.name) == fold(column))
-        super().touch(relation, verb, next(named, ALL_COLUMNS))
+        known = self._uses.get((relation.name, verb))
+        if known is not None and column in known.columns:
+            return
+        # Most are written as the catalog has them.
+        if not any(c.name == column for c in relation.columns):
+            named = (c.name for c in relation.columns if fold(c.name) == fold(column))
+            column = next(named, ALL_COLUMNS)
+        names.refuse_code(relation, column)
+        super().touch(relation, verb, column)
 
     def note_names(self, *names: str) -> None:
         """Folded names that stand in the statement, or that a relation in it offers."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -82,7 +81,7 @@ class FromWalker(ExpressionWalker):
                 shape = self.query(required(node, "this"), self._sorted_level(node, level))
                 return single(self._derived(node, shape))
             case exp.Lateral():
-                inside = replace(level, items=before)
+                inside = level.over(before)
                 return single(self._derived(node, self.query(required(node, "this"), inside)))
             case exp.Values():
                 return single(self._derived(node, self._values(node, level)))
@@ -105,7 +104,7 @@ class FromWalker(ExpressionWalker):
 
     def _table(self, node: Node, level: Level, before: FromItem) -> Source:
         if isinstance(child(node, "this"), exp.Anonymous):
-            return self._json_table(node, replace(level, items=before))
+            return self._json_table(node, level.over(before))
         named = self.columns.named(node)
         alias = self._alias(node)
         if self.column_list(node):
@@ -177,7 +176,7 @@ class FromWalker(ExpressionWalker):
             raise unclear(f"{side or kind} JOIN")
         right = self._item(required(join, "this"), level, before + left)
         joined = self._merge(join, left, right)
-        tested = self.condition(child(join, "on"), replace(level, items=joined))
+        tested = self.condition(child(join, "on"), level.over(joined))
         if side:
             self._outer_join(join, tested, (right if side == "LEFT" else left).sources)
         return joined
@@ -204,6 +203,8 @@ class FromWalker(ExpressionWalker):
     def _shared_names(self, join: Node, left: FromItem, right: FromItem) -> tuple[str, ...]:
         if _word(join, "method") == "NATURAL":
             wanted = {v.name for v in right.visible}
+        elif not join.args.get("using"):
+            return ()
         else:
             wanted = {fold(self.columns.token(name).value) for name in self._using(join)}
             known = {v.name for v in left.visible} & {v.name for v in right.visible}
@@ -222,8 +223,7 @@ class FromWalker(ExpressionWalker):
     def _merged_column(self, name: str, left: FromItem, right: FromItem) -> Visible:
         columns = tuple(c for side in (left, right) for v in side.named(name) for c in v.columns)
         lineages = [self.findings.refer(source, position) for source, position in columns]
-        if not all(lineage.carried for lineage in lineages):
-            self.findings.compare(union(lineages))
+        self.findings.join_on(lineages)
         return Visible(name, columns)
 
 

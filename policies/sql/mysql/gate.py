@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from policies.sql.mysql.lexer import Kind, Token, tokens
-from policies.sql.not_understood import NotUnderstood
+from policies.sql.mysql.lexer import Comments, Kind, Token, tokens
+from policies.sql.not_understood import NotUnderstood, SeveralStatements
 from policies.sql.prescan import MAXIMUM_BYTES, MAXIMUM_OPERATORS
 
 # sqlglot gives up with a RecursionError at 30 to 80 levels, depending on what is nested.
@@ -32,8 +32,10 @@ _OPERATOR_WORDS: Final = frozenset(
     }
 )
 _NO_OPERATORS: Final = frozenset({"(", ")", ",", ".", "?", ";"})
+_SIGNS: Final = Kind.SIGN
 _PREFIXES: Final = frozenset({"-", "+", "~", "!"})
 _JOINS: Final = frozenset({"JOIN", "STRAIGHT_JOIN"})
+_CONDITIONS: Final = frozenset({"ON", "USING"})
 _CLAUSES: Final = frozenset({"FROM", "WHERE", "SELECT", "SET", "GROUP", "ORDER", "LIMIT", "UPDATE"})
 
 
@@ -53,14 +55,14 @@ class Text:
         return character if self.text.isascii() else len(self.text[:character].encode())
 
 
-def read(text: str) -> Text:
+def read(text: str, comments: Comments | None = None) -> Text:
     """The one statement in a text, without its trailing semicolon. Raises NotUnderstood."""
     _check_characters(text)
-    found = _without_semicolon(tokens(text))
+    found = _without_semicolon(tokens(text, comments))
     _refuse_size(found)
-    _refuse_prefixes(found)
     counterpart = _brackets(found)
-    _refuse_pending_joins(found)
+    if any(token.word in _JOINS for token in found):
+        _refuse_pending_joins(found)
     return Text(text, found, counterpart)
 
 
@@ -81,34 +83,32 @@ def _without_semicolon(found: tuple[Token, ...]) -> tuple[Token, ...]:
     ends = (i for i, t in enumerate(found) if t.kind is Kind.SIGN and t.value == ";")
     end = next(ends, len(found))
     if end + 1 < len(found):
-        raise NotUnderstood(
-            "SQL_MULTIPLE_STATEMENTS", "these are several statements", found[end + 1].start
-        )
+        raise SeveralStatements(_statements(found), found[end + 1].start)
     return found[:end]
 
 
+def _statements(found: Sequence[Token]) -> int:
+    """How many statements there are; to the server one that holds nothing is one too."""
+    ends = [t.kind is _SIGNS and t.value == ";" for t in found]
+    return sum(ends) + (not ends[-1])
+
+
 def _refuse_size(found: Sequence[Token]) -> None:
+    """Refuses too many tokens, too many operators, and too many prefix operators in a row."""
     if len(found) > MAXIMUM_TOKENS:
         raise NotUnderstood("SQL_TOO_COMPLEX", f"over {MAXIMUM_TOKENS} words and signs")
-    if sum(_is_operator(token) for token in found) > MAXIMUM_OPERATORS:
-        raise NotUnderstood("SQL_TOO_COMPLEX", f"over {MAXIMUM_OPERATORS} operators and keywords")
-
-
-def _is_operator(token: Token) -> bool:
-    if token.kind is Kind.SIGN:
-        return token.value not in _NO_OPERATORS
-    return token.word in _OPERATOR_WORDS
-
-
-def _refuse_prefixes(found: Sequence[Token]) -> None:
-    row = 0
-    for token in found:
-        prefix = token.word == "NOT" or (token.kind is Kind.SIGN and token.value in _PREFIXES)
-        row = row + 1 if prefix else 0
+    operators = row = 0
+    for kind, start, _, value, word in found:
+        if kind is _SIGNS:
+            operators += value not in _NO_OPERATORS
+            row = row + 1 if value in _PREFIXES else 0
+        else:
+            operators += word in _OPERATOR_WORDS
+            row = row + 1 if word == "NOT" else 0
         if row > MAXIMUM_PREFIXES:
-            raise NotUnderstood(
-                "SQL_TOO_DEEP", f"over {MAXIMUM_PREFIXES} signs in a row", token.start
-            )
+            raise NotUnderstood("SQL_TOO_DEEP", f"over {MAXIMUM_PREFIXES} signs in a row", start)
+    if operators > MAXIMUM_OPERATORS:
+        raise NotUnderstood("SQL_TOO_COMPLEX", f"over {MAXIMUM_OPERATORS} operators and keywords")
 
 
 def _brackets(found: Sequence[Token]) -> dict[int, int]:
@@ -116,18 +116,19 @@ def _brackets(found: Sequence[Token]) -> dict[int, int]:
     counterpart: dict[int, int] = {}
     opened: list[int] = []
     cases = 0
-    for index, token in enumerate(found):
-        cases += (token.word == "CASE") - (token.word == "END" and cases > 0)
-        if token.kind is Kind.SIGN and token.value == "(":
+    for index, (kind, start, _, value, word) in enumerate(found):
+        if kind is not _SIGNS:
+            cases += (word == "CASE") - (word == "END" and cases > 0)
+        elif value == "(":
             opened.append(index)
-        elif token.kind is Kind.SIGN and token.value == ")":
+        elif value == ")":
             if not opened:
-                raise NotUnderstood("SQL_SYNTAX", "a bracket was not opened", token.start)
+                raise NotUnderstood("SQL_SYNTAX", "a bracket was not opened", start)
             counterpart[index] = opened.pop()
             counterpart[counterpart[index]] = index
         if len(opened) + cases > MAXIMUM_DEPTH:
             raise NotUnderstood(
-                "SQL_TOO_DEEP", f"brackets are nested over {MAXIMUM_DEPTH} levels", token.start
+                "SQL_TOO_DEEP", f"brackets are nested over {MAXIMUM_DEPTH} levels", start
             )
     if opened:
         raise NotUnderstood("SQL_SYNTAX", "a bracket does not close", found[opened[-1]].start)
@@ -137,16 +138,17 @@ def _brackets(found: Sequence[Token]) -> dict[int, int]:
 def _refuse_pending_joins(found: Sequence[Token]) -> None:
     """Counts joins without an ON of their own, with those of the levels around."""
     pending = [0]
-    for token in found:
-        if token.kind is Kind.SIGN and token.value == "(":
-            pending.append(0)
-        elif token.kind is Kind.SIGN and token.value == ")":
-            pending.pop()
-        elif token.word in _JOINS:
+    for kind, start, _, value, word in found:
+        if kind is _SIGNS:
+            if value == "(":
+                pending.append(0)
+            elif value == ")":
+                pending.pop()
+        elif word in _JOINS:
             pending[-1] += 1
-        elif token.word in ("ON", "USING"):
+            if sum(pending) > MAXIMUM_PENDING_JOINS:
+                raise NotUnderstood("SQL_TOO_COMPLEX", "many joins without ON", start)
+        elif word in _CONDITIONS:
             pending[-1] = max(pending[-1] - 1, 0)
-        elif token.word in _CLAUSES:
+        elif word in _CLAUSES:
             pending[-1] = 0
-        if token.word in _JOINS and sum(pending) > MAXIMUM_PENDING_JOINS:
-            raise NotUnderstood("SQL_TOO_COMPLEX", "many joins without ON", token.start)

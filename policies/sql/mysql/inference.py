@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -44,12 +44,17 @@ def spelled(node: Node, tokens: tuple[Token, ...]) -> str:
 
 
 def _spell(node: Node, tokens: tuple[Token, ...]) -> str:
-    inner = ", ".join(_spell(part, tokens) for part in node.iter_expressions())
+    parts = (_spell(part, tokens) for part in node.iter_expressions())
     own = "" if isinstance(node.args.get("this"), exp.Expression) else str(node.args.get("this"))
     digits = own.lstrip("nf")
     if isinstance(node, _TOKENS) and digits.isdigit() and int(digits) < len(tokens):
         own = tokens[int(digits)].value.lower()
-    return f"{type(node).__name__}({own}: {inner})"
+    denied = "Not " if node.args.get("negate") else ""
+    return _spelling(denied + type(node).__name__, parts, own)
+
+
+def _spelling(kind: str, parts: Iterable[str], own: str = "") -> str:
+    return f"{kind}({own}: {', '.join(parts)})"
 
 
 def has_live_column(node: Node, tokens: tuple[Token, ...]) -> bool:
@@ -65,20 +70,25 @@ def has_live_column(node: Node, tokens: tuple[Token, ...]) -> bool:
 
 def has_complementary_tests(nodes: list[Node], tokens: tuple[Token, ...]) -> bool:
     """Whether an OR holds both a test and its negation: `x IS NULL OR NOT x IS NULL`."""
-    said = {spelled(_bare(node), tokens) for node in nodes}
-    denied = (_bare(node).args["this"] for node in nodes if isinstance(_bare(node), exp.Not))
-    return any(spelled(_bare(inner), tokens) in said for inner in denied)
+    said = {_test(node, tokens) for node in nodes}
+    return any((test, not denied) in said for test, denied in said)
 
 
-def _bare(node: Node) -> Node:
-    while isinstance(node, exp.Paren):
+def _test(node: Node, tokens: tuple[Token, ...]) -> tuple[str, bool]:
+    """What a condition tests, and whether it denies it."""
+    denied = False
+    while isinstance(node, exp.Paren | exp.Not):
+        denied ^= isinstance(node, exp.Not)
         node = node.args["this"]
-    return node
+    if isinstance(node, exp.Like) and node.args.get("negate"):
+        parts = (node.args["this"], node.args["expression"])
+        return _spelling("Like", (spelled(part, tokens) for part in parts)), not denied
+    return spelled(node, tokens), denied
 
 
 def _holds_always(node: Node, tokens: tuple[Token, ...]) -> bool:
     left, right = node.args["this"], node.args["expression"]
-    if spelled(left, tokens) == spelled(right, tokens):
+    if type(left) is type(right) and spelled(left, tokens) == spelled(right, tokens):
         return True
     return isinstance(node, exp.Like) and _matches_all(right, tokens)
 

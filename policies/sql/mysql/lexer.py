@@ -12,32 +12,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
+from policies.sql.mysql.words import RESERVED
 from policies.sql.not_understood import NotUnderstood
 
+_BLANKS: Final = " \t\n\r\v\f"
 _WORD: Final = r"[A-Za-z_][A-Za-z0-9_$]*"
 _END: Final = r"(?![A-Za-z0-9_$.@])"
 
+# What is frequent stands first: a word that begins no literal, and signs that begin nothing longer.
 _TOKEN: Final = re.compile(
     rf"""
-      (?P<blank>[ \t\n\r\v\f]+)
-    | (?P<line>(?:\#|--(?=[ \t\n\r\v\f]|\Z))[^\n]*)
-    | (?P<comment>/\*)
+    [ \t\n\r\v\f]*+
+    (?:
+      (?P<word>(?![nNxXbB]'){_WORD})
+    | (?P<single>[,()=;*?])
     | (?P<string>[nN]?'(?>[^'\\]+|\\.|'')*+'|"(?>[^"\\]+|\\.|"")*+")
-    | (?P<bits>[xX]'(?:[0-9A-Fa-f]{{2}})*+'|[bB]'[01]*+'|0x[0-9A-Fa-f]++{_END}|0b[01]++{_END})
+    | (?P<integer>[0-9]++{_END})
     | (?P<quoted>`(?>[^`]+|``)*+`)
-    | (?P<variable>@@(?:(?:global|session|local)\.)?(?P<setting>{_WORD}){_END})
+    | (?P<line>(?:\#|--(?=[\x01-\x20\x7f]|\Z))[^\n]*)
+    | (?P<comment>/\*)
+    | (?P<bits>[xX]'(?:[0-9A-Fa-f]{{2}})*+'|[bB]'[01]*+'|0x[0-9A-Fa-f]++{_END}|0b[01]++{_END})
+    | (?P<variable>@@(?:(?i:global|session|local)\.)?(?P<setting>{_WORD}){_END})
     | (?P<real>[0-9]++\.[0-9]*+(?:[eE][+-]?[0-9]++)?{_END}|[0-9]++[eE][+-]?[0-9]++{_END}
         |\.[0-9]++(?:[eE][+-]?[0-9]++)?{_END})
-    | (?P<integer>[0-9]++{_END})
     | (?P<digits>(?!0[xb]|[0-9]+[eE][+-]?[0-9])[0-9]++[A-Za-z_$][A-Za-z0-9_$]*+)
     | (?P<null>\\N(?![A-Za-z0-9_$]))
-    | (?P<word>{_WORD})
-    | (?P<sign><=>|->>|->|<=|>=|<>|!=|<<|>>|\|\||&&|[-+*/%=<>!&|^~(),.;?])
+    | (?P<letter>[nNxXbB])
+    | (?P<sign><=>|->>|->|<=|>=|<>|!=|<<|>>|\|\||&&|[-+/%<>!&|^~.])
+    | (?P<end>\Z)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
+_EXECUTABLE: Final = re.compile(r"/\*(?:[mM]?!|\+)")
+# A version has five or six digits; what else follows the sign is part of what is run.
+_VERSIONED: Final = re.compile(r"/\*M?!(?:[0-9]{5,6})?(?=[ \t\n\r\v\f]|\*/)")
+_COMMENTS: Final = re.compile(r"/\*|--|\#")
 _ESCAPES: Final[Mapping[str, str]] = MappingProxyType(
     {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
 )
@@ -56,11 +68,11 @@ class Kind(Enum):
     SIGN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token. `value` is a name, a string's content, or a sign.
+class Token(NamedTuple):
+    """One token; a tuple, because most of a statement's time would go into making anything else.
 
-    `word` is a WORD in capitals, or "" where it can only be a name, as next to a dot.
+    `value` is a name, a string's content, or a sign. `word` is a WORD in capitals, or "" where it
+    can only be a name, as next to a dot.
     """
 
     kind: Kind
@@ -70,6 +82,20 @@ class Token:
     word: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Comments:
+    """Which comments that the server may run are read as run; `seen` gains the places of all.
+
+    `/*!50000 … */` and `/*M! … */`: whether it is run hangs on the server's version.
+    """
+
+    run: frozenset[int]
+    seen: list[int]
+
+
+_VALUES: Final = frozenset({"NULL", "TRUE", "FALSE", "DEFAULT"})
+_WORDS: Final = Kind.WORD
+_SIGNS: Final = Kind.SIGN
 _KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         "string": Kind.STRING,
@@ -77,40 +103,60 @@ _KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "real": Kind.NUMBER,
         "integer": Kind.NUMBER,
         "quoted": Kind.NAME,
+        "setting": Kind.VARIABLE,
         "variable": Kind.VARIABLE,
         "digits": Kind.NAME,
         "null": Kind.WORD,
-        "word": Kind.WORD,
+        "letter": Kind.WORD,
         "sign": Kind.SIGN,
     }
 )
 
 
-def tokens(text: str) -> tuple[Token, ...]:
-    """All tokens of a statement, without blanks and comments. Raises NotUnderstood."""
+def tokens(text: str, comments: Comments | None = None) -> tuple[Token, ...]:
+    """All tokens of a statement, without blanks and comments. Raises NotUnderstood.
+
+    Without `comments` one that the server may run is refused at sight.
+    """
     found: list[Token] = []
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise _stray(text, position)
-        position = match.end()
-        group = match.lastgroup if match.lastgroup != "setting" else "variable"
-        match group:
-            case "blank":
-                continue
-            case "line":
-                _refuse_lone_return(match[0], match.start())
-            case "comment":
-                position = _comment_end(text, match.start())
-            case _:
-                found.append(_token(text, match, _KINDS[str(group)], found))
+    _read(text, 0, len(text), found, comments)
     return tuple(found)
 
 
-def _token(text: str, match: re.Match[str], kind: Kind, before: list[Token]) -> Token:
-    start, end = match.span()
-    found = match[0]
+def _read(
+    text: str, position: int, stop: int, found: list[Token], comments: Comments | None
+) -> None:
+    match_at, add = _TOKEN.match, found.append
+    while (match := match_at(text, position, stop)) is not None:
+        group = str(match.lastgroup)
+        start, position = match.span(group)
+        if group == "word":
+            add(_word(text, start, position))
+        elif group == "single":
+            add(Token(_SIGNS, start, position, match[group]))
+        elif group == "end":
+            return
+        elif group == "comment":
+            position = _comment(text, start, found, comments)
+        elif group == "line":
+            _refuse_lone_return(match[group], start)
+        else:
+            position = match.end()
+            add(_token(text, match, group, found))
+    raise _stray(text, len(text) - len(text[position:].lstrip(_BLANKS)))
+
+
+def _word(text: str, start: int, end: int) -> Token:
+    value = text[start:end]
+    beside = text[start - 1 : start] == "." or text[end : end + 1] == "."
+    word = _keyword(text, value, start, end) if beside else value.upper()
+    return Token(_WORDS, start, end, value, word)
+
+
+def _token(text: str, match: re.Match[str], group: str, before: list[Token]) -> Token:
+    kind = _KINDS[group]
+    start, end = match.span("variable" if group == "setting" else group)
+    found = text[start:end]
     match kind:
         case Kind.STRING:
             return Token(kind, start, end, _content(found[found[0] in "nN" :]))
@@ -118,9 +164,9 @@ def _token(text: str, match: re.Match[str], kind: Kind, before: list[Token]) -> 
             return Token(kind, start, end, _name(found, start))
         case Kind.VARIABLE:
             return Token(kind, start, end, match["setting"].lower())
-        case Kind.NUMBER if found[0] == "." and before and _is_operand(before[-1]):
+        case Kind.NUMBER if found[0] == "." and before and _is_operand(before[-1], start):
             raise NotUnderstood("SQL_SYNTAX", "a number follows a name", start)
-        case Kind.WORD if found in "xXbB" and text[end : end + 1] == "'":
+        case Kind.WORD if group == "letter" and found in "xXbB":
             raise NotUnderstood("SQL_SYNTAX", "a hex or bit literal is wrong", start)
         case Kind.WORD:
             return Token(kind, start, end, found, _keyword(text, found, start, end))
@@ -128,7 +174,10 @@ def _token(text: str, match: re.Match[str], kind: Kind, before: list[Token]) -> 
             return Token(kind, start, end, found)
 
 
-def _is_operand(token: Token) -> bool:
+def _is_operand(token: Token, after: int) -> bool:
+    """Whether a value or a name ends here; what touches a dot is a name, whatever it is."""
+    if token.word in RESERVED and token.end < after:
+        return token.word in _VALUES
     return token.kind is not Kind.SIGN or token.value in (")", "?")
 
 
@@ -158,9 +207,22 @@ def _refuse_lone_return(comment: str, start: int) -> None:
         raise NotUnderstood("SQL_COMMENT", "a comment holds a carriage return", start)
 
 
-def _comment_end(text: str, start: int) -> int:
-    if re.compile(r"/\*(?:[mM]?!|\+)").match(text, start):
+def _comment(text: str, start: int, found: list[Token], comments: Comments | None) -> int:
+    if not _EXECUTABLE.match(text, start):
+        return _comment_end(text, start)
+    opening = _VERSIONED.match(text, start)
+    end = text.find("*/", start + 2)
+    # With `*/` in a string inside, or a comment, it would depend on the version where it ends.
+    plain = opening and end > 0 and not _COMMENTS.search(text, opening.end(), end)
+    if comments is None or not opening or not plain:
         raise NotUnderstood("SQL_COMMENT", "the server runs what this comment holds", start)
+    comments.seen.append(start)
+    if start in comments.run:
+        _read(text, opening.end(), end, found, None)
+    return end + 2
+
+
+def _comment_end(text: str, start: int) -> int:
     end = text.find("*/", start + 2)
     if end < 0:
         raise NotUnderstood("SQL_SYNTAX", "a comment does not end", start)

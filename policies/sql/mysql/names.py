@@ -23,7 +23,12 @@ _SHOWN: Final = frozenset(
         *("key_column_usage", "table_constraints", "referential_constraints", "check_constraints"),
         *("character_sets", "collations", "collation_character_set_applicability", "keywords"),
         *("st_geometry_columns", "st_spatial_reference_systems", "geometry_columns", "sequences"),
+        *("files", "routines", "parameters", "triggers", "events", "schema_privileges"),
+        *("table_privileges", "column_privileges"),
     }
+)
+_CODE: Final = frozenset(
+    {"routine_definition", "action_statement", "action_condition", "event_definition"}
 )
 
 
@@ -78,6 +83,17 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
             location,
         )
     return relation
+
+
+def refuse_code(relation: Relation, column: str, location: int | None = None) -> None:
+    """Refuses a column of information_schema that shows the code of routines ("*": all columns)."""
+    if relation.name.schema.lower() != INFORMATION_SCHEMA:
+        return
+    shown = {c.name.lower() for c in relation.columns} if column == "*" else {column.lower()}
+    for name in sorted(shown & _CODE):
+        raise NotUnderstood(
+            "RELATION_SENSITIVE", f"the column {name} of {relation.name} is not shown", location
+        )
 
 
 def writable(relation: Relation, *, location: int | None) -> Relation:

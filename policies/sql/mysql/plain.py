@@ -8,8 +8,9 @@ where are left out; what is not listed here is refused. What is never done: send
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from policies.sql.mysql.calls import Call, CallWriter
@@ -34,6 +35,27 @@ _JOIN_SIDES: Final = frozenset({"LEFT", "RIGHT", "OUTER", "CROSS", "NATURAL", "I
 # They name how a literal's bytes are read, and these read them as the statement does.
 _INTRODUCERS: Final = frozenset({"_UTF8MB4", "_UTF8MB3", "_UTF8", "_BINARY"})
 _VALUES: Final = frozenset({"TRUE", "FALSE", "NULL", "DEFAULT", "END"})
+# Words that mean something of their own in some places: `_word` looks where they stand.
+_SPECIAL: Final = UNITS | {
+    *("SELECT", "TABLE", "VALUES", "FROM", "LIMIT", "OFFSET", "FOR", "LOCK", "WITH", "ROWS"),
+    *("RANGE", "JOIN", "STRAIGHT_JOIN", "USE", "FORCE", "IGNORE", "PARTITION", "CASE", "END"),
+    *("INTERVAL", "DATE", "TIME", "TIMESTAMP", "COLLATE", "ESCAPE", "SOUNDS", "MEMBER", "ROW"),
+    *("UNKNOWN", "ANY", "SOME"),
+}
+# Words that mean the same wherever they stand, and are never called.
+_ALWAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        word: written
+        for word, written in PASSED.items()
+        if word not in _SPECIAL | RESERVED_FUNCTIONS | NILADIC
+    }
+)
+_WORDS: Final = Kind.WORD
+_SIGNS: Final = Kind.SIGN
+# What AND, OR and NOT say in signs is no operator in the facts, as those are none.
+_NO_OPERATORS: Final = frozenset({"(", ")", ",", ".", "?", "||", "&&", "!"})
+_OPERATOR_WORDS: Final = frozenset({"LIKE", "RLIKE", "REGEXP", "DIV", "MOD"})
+_ALONE: Final = frozenset({"=", "*", "+", "-", "/", "~"})
 
 
 @dataclass(slots=True)
@@ -50,24 +72,25 @@ class _Level:
 
 @dataclass(slots=True)
 class PlainText:
-    """Writes ranges of one statement's tokens; remembers its calls and its locks.
+    """Writes ranges of one statement's tokens; remembers its calls, its operators and its locks.
 
-    `calls`: by token number, what `f<number>(…)` calls. `locks`: where it asks for row locks.
-    `called`: the reserved words that are functions before a bracket.
+    `calls`: by token number, what `f<number>(…)` calls. `locks`: which locks on rows it asks for,
+    by where it does. `called`: the reserved words that are functions before a bracket.
+    `operators` and `casts` are as `SqlFacts` has them: signs, and words in small letters.
     """
 
     text: Text
     called: frozenset[str] = RESERVED_FUNCTIONS
     calls: dict[int, Call] = field(default_factory=dict)
-    locks: list[int] = field(default_factory=list)
+    locks: dict[int, str] = field(default_factory=dict)
+    operators: set[str] = field(default_factory=set)
+    casts: set[str] = field(default_factory=set)
+    tokens: Sequence[Token] = field(init=False)
     _calls: CallWriter = field(init=False)
 
     def __post_init__(self) -> None:
-        self._calls = CallWriter(self.text, self.range)
-
-    @property
-    def tokens(self) -> Sequence[Token]:
-        return self.text.tokens
+        self.tokens = self.text.tokens
+        self._calls = CallWriter(self.text, self.range, self.casts)
 
     def write(self, start: int, stop: int) -> str:
         return " ".join(piece for piece in self.range(start, stop) if piece)
@@ -75,23 +98,36 @@ class PlainText:
     def range(self, start: int, stop: int, *, window: bool = False) -> Iterator[str]:
         """The pieces for the tokens of a range that holds whole brackets."""
         level = _Level(start, stop, window=window)
-        index = start
+        tokens, index = self.tokens, start
         while index < stop:
-            pieces, index = self._piece(index, level)
-            yield from pieces
+            kind, _, _, value, word = tokens[index]
+            if kind is _SIGNS and value in _ALONE:
+                self._note_sign(index, level)
+                yield value
+                index += 1
+            elif kind is _WORDS and word in _ALWAYS:
+                if word in _OPERATOR_WORDS:
+                    self.operators.add(word.lower())
+                yield _ALWAYS[word]
+                index += 1
+            else:
+                pieces, index = self._piece(index, level)
+                yield from pieces
 
     def _piece(self, index: int, level: _Level) -> tuple[list[str], int]:
         """What stands for the tokens at `index`, and where the next ones begin."""
-        token = self.tokens[index]
-        match token.kind:
-            case Kind.STRING | Kind.VARIABLE:
-                return [f"'{index}'"], index + 1
-            case Kind.NUMBER:
-                return [str(index)], index + 1
-            case Kind.SIGN:
-                return self._sign(index, level)
-            case _:
-                return self._word(index, level)
+        kind = self.tokens[index].kind
+        if kind is _WORDS or kind is Kind.NAME:
+            return self._word(index, level)
+        if kind is _SIGNS:
+            return self._sign(index, level)
+        return [str(index) if kind is Kind.NUMBER else f"'{index}'"], index + 1
+
+    def _note_sign(self, index: int, level: _Level) -> None:
+        """Notes an operator; a star may stand for columns, or for rows to count."""
+        sign = self.tokens[index].value
+        if sign != "*" or self._is_operand(index - 1, level):
+            self.operators.add(sign)
 
     def _sign(self, index: int, level: _Level) -> tuple[list[str], int]:
         token = self.tokens[index]
@@ -105,22 +141,27 @@ class PlainText:
             level.interval = False
         if token.value not in SIGNS:
             raise unclear(described(token), token.start)
+        if token.value not in _NO_OPERATORS:
+            self.operators.add(token.value)
         return [SIGNS[token.value]], index + 1
 
     def _word(self, index: int, level: _Level) -> tuple[list[str], int]:
-        token = self.tokens[index]
-        if self._sign_at(index + 1) == "(" and self._is_call(index):
+        token, following = self.tokens[index], self._sign_at(index + 1)
+        if following == "(" and self._is_call(index):
             return self._call(index, None)
-        if self._sign_at(index + 1) == "." and self._sign_at(index + 3) == "(":
+        if following == "." and self._sign_at(index + 3) == "(":
             return self._call(index + 2, token.value)
         if token.word in NILADIC:
             self.calls[index] = Call(None, token.value.lower(), token.start)
             return [f"f{index} ( )"], index + 1
-        for write in (self._clause, self._table_word, self._length, self._expression_word):
-            special = write(index, level)
-            if special is not None:
-                return special
+        if token.word in _SPECIAL or token.word[:1] == "_":
+            for write in (self._clause, self._table_word, self._length, self._expression_word):
+                special = write(index, level)
+                if special is not None:
+                    return special
         if token.word in PASSED:
+            if token.word in _OPERATOR_WORDS:
+                self.operators.add(token.word.lower())
             return [PASSED[token.word]], index + 1
         if token.word in RESERVED:
             raise unclear(f"the word {token.word}", token.start)
@@ -268,11 +309,11 @@ class PlainText:
         """FOR UPDATE, FOR SHARE and LOCK IN SHARE MODE, which end a query."""
         words = [self._word_at(i) for i in range(index, level.stop)]
         if words[:4] == ["LOCK", "IN", "SHARE", "MODE"]:
-            self.locks.append(self.tokens[index].start)
+            self.locks[self.tokens[index].start] = "for_share"
             return index + 4
         if words[:2] not in (["FOR", "UPDATE"], ["FOR", "SHARE"]):
             raise unclear(f"the word {words[0]}", self.tokens[index].start)
-        self.locks.append(self.tokens[index].start)
+        self.locks[self.tokens[index].start] = f"for_{words[1].lower()}"
         here = index + 2
         if self._word_at(here) == "OF":
             raise unclear("OF", self.tokens[here].start)
@@ -347,7 +388,10 @@ class PlainText:
         return self.tokens[index].word if 0 <= index < len(self.tokens) else ""
 
     def _sign_at(self, index: int) -> str:
-        return self.tokens[index].value if self._kind_at(index) is Kind.SIGN else ""
+        if not 0 <= index < len(self.tokens):
+            return ""
+        kind, _, _, value, _ = self.tokens[index]
+        return value if kind is _SIGNS else ""
 
 
 def _charset(token: Token) -> NotUnderstood:

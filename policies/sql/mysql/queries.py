@@ -24,6 +24,7 @@ from policies.sql.lineage import (
 from policies.sql.mysql.columns import DOUBTFUL
 from policies.sql.mysql.findings import UNNAMED, fold, hidden_columns
 from policies.sql.mysql.from_clause import FromWalker
+from policies.sql.mysql.matching import constant_outputs
 from policies.sql.mysql.scopes import Level
 from policies.sql.mysql.steps import unclear
 from policies.sql.mysql.tree import Node, checked, child, children, required
@@ -40,8 +41,9 @@ class QueryWalker(FromWalker):
 
     def query(self, node: Node, level: Level) -> Shape:
         """A query inside a statement: that its rows are there may tell what they were tested by."""
-        mark = len(self.findings.tests)
+        mark, before = len(self.findings.tests), len(self.findings.references)
         shape = self.outermost(node, level)
+        self.findings.deciding.cover(before, len(self.findings.references))
         return shape.tainted(DEPENDS) if self.findings.tested_since(mark) else shape
 
     def outermost(self, node: Node, level: Level) -> Shape:
@@ -132,8 +134,21 @@ class QueryWalker(FromWalker):
             for one, other in zip_longest(left.outputs, right.outputs)
         )
         shape = exact_shape(outputs)
+        if not isinstance(node, exp.Union) or node.args.get("distinct"):
+            self._match_rows(node, left, right)
         self._sort_and_limit(node, level, shape)
         return shape
+
+    def _match_rows(self, node: Node, left: Shape, right: Shape) -> None:
+        """Rows of one side are told by those of the other that are the same."""
+        sides = (required(node, side) for side in ("this", "expression"))
+        constant = [constant_outputs(side, self.constants) for side in sides]
+        for index, (one, other) in enumerate(zip(left.outputs, right.outputs, strict=False)):
+            merged = one.lineage | other.lineage
+            self.findings.deciding.decide(merged)
+            plain = constant[1] if one.lineage.carried else constant[0]
+            if bool(one.lineage.carried) != bool(other.lineage.carried) and index not in plain:
+                self.findings.compare(merged)
 
     def _select(self, node: Node, level: Level) -> Shape:
         if not _is_only_values(node):
@@ -145,15 +160,18 @@ class QueryWalker(FromWalker):
         listed = children(node, "expressions")
         hidden = frozenset(self._given_names(listed))
         unnamed = any(_is_expression(target) for target in listed)
-        scope = replace(level, items=items, hidden=hidden)
+        scope = Level(level.parent, items, level.ctes, hidden)
         self.condition(child(node, "where"), scope)
         shape = self.targets(listed, scope)
-        sorting = replace(scope, aliases=_aliases(hidden, shape), unnamed=unnamed)
+        aliases = _aliases(hidden, shape) if hidden else {}
+        sorting = Level(level.parent, items, level.ctes, hidden, aliases, unnamed)
         for definition in children(node, "windows"):
             self.window(checked(definition), sorting)
         group = child(node, "group")
         self._keys([] if group is None else children(checked(group), "expressions"), sorting, shape)
         self.condition(child(node, "having"), sorting)
+        if child(node, "distinct") is not None:
+            self.findings.deciding.decide(shape.lineage)
         self._sort_and_limit(node, sorting, shape)
         return shape
 
@@ -164,7 +182,7 @@ class QueryWalker(FromWalker):
 
     def _sort_and_limit(self, node: Node, level: Level, shape: Shape) -> None:
         keys = self.order(child(node, "order"), level)
-        if not level.aliases:
+        if keys and not level.aliases:
             # The keys of a set operation name its output columns.
             carried = {o.name: o.lineage for o in shape.outputs if o.name != UNNAMED}
             level = replace(level, aliases=carried)
@@ -181,6 +199,7 @@ class QueryWalker(FromWalker):
             mixed = (output.lineage for output in shape.outputs if output.lineage.mixed)
             self.findings.compare(union(mixed))
         for node in nodes:
+            self.findings.deciding.decide(self.constants.key_lineage(node, shape))
             self.compare_in(node, level)
 
     def _target(self, node: Node, level: Level) -> Iterable[Output]:

@@ -32,5 +32,9 @@ class Level(Scope):
         """A level inside this one that sees `items`."""
         return Level(parent=self, items=items)
 
+    def over(self, items: FromItem) -> Level:
+        """The same level once its FROM items are known."""
+        return Level(self.parent, items, self.ctes)
+
     def with_cte(self, name: str, shape: Shape) -> Level:
         return replace(self, ctes={**self.ctes, name: shape})

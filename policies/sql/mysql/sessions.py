@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from policies.sql.catalog import Catalog
 from policies.sql.facts import SqlEffect
 from policies.sql.mysql import names
+from policies.sql.mysql.conditions import only_named, plain_condition
 from policies.sql.mysql.cursor import Cursor, Named
 from policies.sql.mysql.findings import MySqlFindings
 from policies.sql.mysql.lexer import Kind, Token
 from policies.sql.mysql.steps import unclear
-from policies.sql.mysql.variables import SETTABLE, WITHHELD
+from policies.sql.mysql.variables import HARMLESS_MODES, READABLE, SETTABLE, WITHHELD
 from policies.sql.not_understood import NotUnderstood
 
 _CHARSETS: Final = frozenset({"utf8mb4", "utf8"})
+# The settings of which some values alone may be set: no mode among these changes how text is read,
+# and no set of characters but the gateway's comes back.
+_VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "sql_mode": HARMLESS_MODES,
+        "sql_quote_show_create": frozenset({"1", "on"}),
+        "character_set_results": _CHARSETS,
+        "session_track_system_variables": READABLE,
+    }
+)
 _CONSTANTS: Final = frozenset({"DEFAULT", "ON", "OFF", "TRUE", "FALSE", "NULL"})
 _LISTS: Final = (
     ("CHARACTER", "SET"),
@@ -23,6 +36,8 @@ _LISTS: Final = (
     ("COLLATION",),
     ("FUNCTION", "STATUS"),
     ("PROCEDURE", "STATUS"),
+    ("PACKAGE", "STATUS"),
+    ("PACKAGE", "BODY", "STATUS"),
     ("STATUS",),
     ("DATABASES",),
     ("SCHEMAS",),
@@ -47,14 +62,14 @@ class SessionWalker:
         return self._findings.catalog
 
     def show(self, cursor: Cursor) -> None:
-        """SHOW with a LIKE at most: a WHERE of it would run functions and subqueries."""
+        """SHOW; a WHERE of it would run functions and subqueries, so it is a plain one or none."""
         self._findings.kinds.add("show")
         if any(cursor.skip(*words) for words in _PLAIN):
             cursor.expect_end()
             return
         cursor.skip_any(frozenset({"EXTENDED", "FULL", "GLOBAL", "SESSION", "LOCAL"}))
         match cursor.word():
-            case "TABLES":
+            case "TABLES" | "EVENTS":
                 cursor.index += 1
                 self._from_database(cursor)
             case "TABLE" if cursor.word(1) == "STATUS":
@@ -75,6 +90,15 @@ class SessionWalker:
                 raise unclear(f"SHOW {word}".strip(), cursor.location)
         _pattern(cursor)
         cursor.expect_end()
+
+    def warnings(self, cursor: Cursor) -> bool:
+        """SHOW WARNINGS and SHOW ERRORS; their messages quote values of whatever ran before."""
+        if not (cursor.skip("SHOW", "WARNINGS") or cursor.skip("SHOW", "ERRORS")):
+            return False
+        cursor.expect_end()
+        self._findings.kinds.add("show")
+        self._findings.call_unknown_code()
+        return True
 
     def describe(self, cursor: Cursor) -> None:
         """DESCRIBE table [column | pattern]."""
@@ -114,10 +138,9 @@ class SessionWalker:
         cursor.expect_end()
 
     def _from_database(self, cursor: Cursor) -> None:
+        """Names of relations are in information_schema too, for every database."""
         if cursor.skip("FROM") or cursor.skip("IN"):
-            token = cursor.name()
-            if token.value.lower() != names.INFORMATION_SCHEMA:
-                names.check_database(token.value, token.start)
+            cursor.name()
 
     def _from_relation(self, cursor: Cursor) -> None:
         if not (cursor.skip("FROM") or cursor.skip("IN")):
@@ -144,17 +167,37 @@ class SessionWalker:
         self._findings.use(relation, "select", named.location)
 
     def _variables(self, cursor: Cursor) -> None:
-        if cursor.word() != "LIKE" or cursor.stop - cursor.index != 2:
+        if cursor.word() == "WHERE":
+            only_named(cursor)
+        elif cursor.word() != "LIKE" or cursor.stop - cursor.index != 2:
             raise NotUnderstood(
                 "SETTING_NOT_ALLOWED", "SHOW VARIABLES without LIKE shows all", cursor.location
             )
-        token = cursor.text.tokens[cursor.index + 1]
-        if any(_like(token.value).fullmatch(name) for name in WITHHELD):
-            raise NotUnderstood(
-                "SETTING_NOT_ALLOWED", "the pattern takes in a withheld setting", token.start
-            )
+        for token in cursor.text.tokens[cursor.index : cursor.stop]:
+            if token.kind is Kind.STRING and _takes_in_withheld(token.value):
+                raise NotUnderstood(
+                    "SETTING_NOT_ALLOWED", "the pattern takes in a withheld setting", token.start
+                )
+
+    def help(self, cursor: Cursor) -> None:
+        """HELP 'topic': from the server's own help tables."""
+        self._findings.kinds.add("show")
+        token = cursor.token
+        if token is None or token.kind not in (Kind.STRING, Kind.WORD, Kind.NAME):
+            raise cursor.surprise()
+        cursor.index += 1
+        cursor.expect_end()
+
+    def unlock(self, cursor: Cursor) -> None:
+        """UNLOCK TABLES: there is none to unlock, as LOCK TABLES is not understood."""
+        self._findings.kinds.add("unlock")
+        cursor.skip_any(frozenset({"TABLE", "TABLES"}))
+        cursor.expect_end()
 
     def _assignment(self, cursor: Cursor) -> SqlEffect:
+        if cursor.skip("NAMES"):
+            _charset(cursor)
+            return SqlEffect.SESSION
         token = cursor.token
         if token is not None and token.kind is Kind.VARIABLE:
             cursor.index += 1
@@ -165,6 +208,10 @@ class SessionWalker:
             token = cursor.name()
         name = token.value.lower()
         cursor.expect_sign("=")
+        if name in _VALUES:
+            if not _is_among(cursor, name):
+                raise _not_settable(token)
+            return SqlEffect.SESSION
         _constant(cursor)
         if name == "autocommit":
             return SqlEffect.TRANSACTION
@@ -188,7 +235,36 @@ def _constant(cursor: Cursor) -> None:
     cursor.index += 1
 
 
+def _is_among(cursor: Cursor, name: str) -> bool:
+    """Passes a value: a list of those that `name` may have, or one put behind what it has."""
+    if cursor.skip("CONCAT"):
+        cursor.expect_sign("(")
+        before = cursor.take(Kind.VARIABLE)
+        cursor.expect_sign(",")
+        listed = cursor.take(Kind.STRING).value
+        cursor.expect_sign(")")
+        same = before.value == name and listed.startswith(",")
+        return same and _are_among(listed[1:], name)
+    token = cursor.token
+    cursor.index += 1
+    plain = token is not None and token.kind in (Kind.STRING, Kind.NUMBER, Kind.WORD)
+    return plain and token is not None and _are_among(token.value, name)
+
+
+def _are_among(listed: str, name: str) -> bool:
+    return all(item.strip().lower() in _VALUES[name] for item in listed.split(","))
+
+
+def _takes_in_withheld(pattern: str) -> bool:
+    return any(_like(pattern).fullmatch(name) for name in WITHHELD)
+
+
 def _names(cursor: Cursor) -> None:
+    _charset(cursor)
+    cursor.expect_end()
+
+
+def _charset(cursor: Cursor) -> None:
     _one_of(cursor, _CHARSETS)
     if cursor.skip("COLLATE"):
         token = cursor.token
@@ -196,7 +272,6 @@ def _names(cursor: Cursor) -> None:
         if prefix not in _CHARSETS:
             raise NotUnderstood("SQL_CHARSET", "only collations of utf8mb4", cursor.location)
         cursor.index += 1
-    cursor.expect_end()
 
 
 def _one_of(cursor: Cursor, allowed: frozenset[str]) -> None:
@@ -255,6 +330,10 @@ def _transaction(cursor: Cursor) -> str:
 def _pattern(cursor: Cursor) -> None:
     if cursor.skip("LIKE"):
         cursor.take(Kind.STRING)
+    elif cursor.skip("WHERE"):
+        if cursor.at_end:
+            raise cursor.surprise()
+        plain_condition(cursor)
 
 
 def _like(pattern: str) -> re.Pattern[str]:

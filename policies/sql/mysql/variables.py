@@ -30,10 +30,19 @@ READABLE: Final = frozenset(
 SETTABLE: Final = frozenset(
     """
     group_concat_max_len information_schema_stats_expiry innodb_lock_wait_timeout
-    interactive_timeout lc_time_names lock_wait_timeout net_read_timeout net_write_timeout
-    sql_safe_updates sql_select_limit time_zone wait_timeout
+    interactive_timeout lc_time_names lock_wait_timeout max_join_size net_read_timeout
+    net_write_timeout optimizer_switch sql_safe_updates sql_select_limit time_zone wait_timeout
     """.split()  # noqa: SIM905 -- a list of words to read
 )
+
+# Parts of sql_mode about values that are stored and results that are computed; "" is none of them.
+HARMLESS_MODES: Final = frozenset(
+    """
+    allow_invalid_dates error_for_division_by_zero no_auto_create_user no_auto_value_on_zero
+    no_dir_in_create no_engine_substitution no_unsigned_subtraction no_zero_date no_zero_in_date
+    only_full_group_by strict_all_tables strict_trans_tables time_truncate_fractional traditional
+    """.split()  # noqa: SIM905 -- a list of words to read
+) | {""}
 
 # SHOW VARIABLES takes patterns; these are never among what one may match.
 WITHHELD: Final = ("report_password", "report_user", "init_file", "wsrep_sst_auth", "proxy_user")

@@ -1,4 +1,4 @@
-"""Reads a target's names into a `Catalog`: relations, safe functions, operators, types, labels.
+"""Rows of a server's catalogs -> a `Catalog`: relations, safe functions, types, labels. Pure.
 
 The rules are elsewhere: which functions are safe in `policies.sql.safe_functions`, how labels
 travel in `labels`.
@@ -9,127 +9,32 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from policies.errors import ConfigError, ProtocolError
+from policies.errors import ConfigError
 from policies.sql.catalog import Catalog, Column, Relation
 from policies.sql.facts import TableName
 from policies.sql.names import is_sensitive
+from policies.sql.partly_shown import is_partly_shown
 from policies.sql.safe_functions import BUILTIN_SCHEMAS
-from recordings.events import Failed, Native, Rows
 from recordings.rows import decode_postgres
-from server.protocols.postgres import backend as b
 from server.protocols.postgres import catalog_queries as queries
-from server.protocols.postgres import frontend as f
 from server.protocols.postgres.catalog_queries import CatalogRows, Row
-from server.protocols.postgres.fields import FieldReader
 from server.protocols.postgres.functions import Functions, UserCasts
 from server.protocols.postgres.labels import Graph, Labels, Place, dependents, propagate
-from server.protocols.postgres.link import Link
-from server.protocols.postgres.pool import command
+from server.protocols.postgres.planned import calling_when_planned, views_of, with_parents
+from server.protocols.postgres.reach import reached
+from server.protocols.postgres.schemas import shadowing_names
 from server.protocols.postgres.target import PostgresTarget
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a catalog was made of: a digest of its rows, and what the server said about views."""
-
-    digest: bytes
-    views: frozenset[int]
-    texts: Mapping[int, str]
-    origins: Mapping[int, tuple[Place | None, ...]]
-
-
-@dataclass(slots=True)
-class CatalogReader:
-    """Reads snapshots of one target; what came with the server is read once.
-
-    Making a catalog holds everybody up for a moment, so one that would be the same is not made.
-    """
-
-    target: PostgresTarget
-    _system_view_functions: bytes = b""
-    _seen: _Seen | None = None
-    _catalog: Catalog | None = None
-
-    async def read(self, link: Link) -> Catalog:
-        """One consistent snapshot. Raises `ConfigError` if a configured column does not exist."""
-        await command(link, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        frames = await self._frames(link)
-        digest = _digest(frames)
-        parts = None
-        if self._seen is not None and self._seen.digest == digest:
-            views = self._seen.views
-        else:
-            parts = _Parts.of(self.target, frames)
-            views = parts.views
-        texts = await _view_texts(link, views)
-        await command(link, "COMMIT")
-        origins = {oid: await _origins(link, text) for oid, text in texts.items()}
-        seen = _Seen(digest, views, texts, origins)
-        if self._catalog is None or seen != self._seen:
-            parts = parts or _Parts.of(self.target, frames)
-            self._catalog, self._seen = parts.catalog(self.target, origins), seen
-        return self._catalog
-
-    async def _frames(self, link: Link) -> Mapping[str, bytes]:
-        """The rows of every query, as they came."""
-        if not self._system_view_functions:
-            query = queries.VIEW_FUNCTIONS.format(which="r.ev_class < 16384")
-            self._system_view_functions = await _fetch_frames(link, query)
-        view_functions = queries.VIEW_FUNCTIONS.format(which="r.ev_class >= 16384")
-        asked = {
-            "relations": queries.RELATIONS,
-            "columns": queries.COLUMNS,
-            "functions": queries.FUNCTIONS.format(of_extension=queries.OF_EXTENSION),
-            "operators": queries.OPERATORS,
-            "casts": queries.CASTS.format(of_extension=queries.OF_EXTENSION),
-            "cast_types": queries.CAST_TYPES,
-            "types": queries.TYPES,
-            "inheritance": queries.INHERITANCE,
-            "view_columns": queries.VIEW_COLUMNS,
-            "view_functions": view_functions,
-            "view_relations": queries.VIEW_RELATIONS,
-            "view_objects": queries.VIEW_OBJECTS,
-            "generated": queries.GENERATED,
-        }
-        found = {name: await _fetch_frames(link, query) for name, query in asked.items()}
-        found["view_functions"] = self._system_view_functions + found["view_functions"]
-        return found
-
-
-def _digest(frames: Mapping[str, bytes]) -> bytes:
-    digest = hashlib.sha256()
-    for rows in frames.values():
-        digest.update(len(rows).to_bytes(8, "big"))
-        digest.update(rows)
-    return digest.digest()
-
-
-async def fetch(link: Link, query: str) -> list[Row]:
-    """All rows of one of the gateway's own queries; NULL is the empty string."""
-    return _decoded(await _fetch_frames(link, query))
-
-
-async def _fetch_frames(link: Link, query: str) -> bytes:
-    link.conversation.begin(None)
-    link.write(link.conversation.send(f.Query(query)))
-    await link.drain()
-    frames: list[bytes] = []
-    for event in await link.finish_turn():
-        if isinstance(event, Failed):
-            raise ProtocolError(f"the catalog can't be read: {event.sqlstate} {event.message}")
-        if isinstance(event, Rows):
-            frames.append(event.frames)
-    return b"".join(frames)
-
-
-def _decoded(frames: bytes) -> list[Row]:
+def decoded(frames: bytes) -> list[Row]:
+    """The rows of a query of the gateway's own, as text; NULL is the empty string."""
     return [tuple((c or b"").decode() for c in r) for r in decode_postgres(frames)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """A catalog's rows put in order; what is still missing are the origins of views' columns."""
 
     rows: CatalogRows
@@ -139,9 +44,9 @@ class _Parts:
     configured: Mapping[Place, str]
 
     @classmethod
-    def of(cls, target: PostgresTarget, frames: Mapping[str, bytes]) -> _Parts:
+    def of(cls, target: PostgresTarget, frames: Mapping[str, bytes]) -> Parts:
         """Raises `ConfigError` if a configured column does not exist."""
-        rows = CatalogRows(**{name: _decoded(found) for name, found in frames.items()})
+        rows = CatalogRows(**{name: decoded(found) for name, found in frames.items()})
         relations = _Relations.of(rows)
         configured = relations.configured(target)
         functions = Functions.of(target, rows)
@@ -159,30 +64,6 @@ class _Parts:
     ) -> Catalog:
         labels = propagate(self.configured, _with_origins(self.graph, origins))
         return _catalog(target, self.rows, self.relations, self.functions, labels)
-
-
-async def _view_texts(link: Link, views: frozenset[int]) -> dict[int, str]:
-    if not views:
-        return {}
-    oids = ", ".join(map(str, sorted(views)))
-    rows = await fetch(link, queries.VIEW_TEXTS.format(oids=oids))
-    return {int(oid): text for oid, text in rows}
-
-
-async def _origins(link: Link, text: str) -> tuple[Place | None, ...]:
-    """Where each column of a query comes from, as the server itself sees it; nothing runs.
-
-    Empty where the server does not tell: then nothing is proven.
-    """
-    link.conversation.begin(None)
-    for message in (f.Parse("", text), f.Describe("S", ""), f.Sync()):
-        link.write(link.conversation.send(message))
-    await link.drain()
-    for event in await link.finish_turn():
-        if isinstance(event, Native) and event.message.startswith(b.RowDescription.tag):
-            described = b.RowDescription.decode(FieldReader(event.message[5:]))
-            return tuple((c.table, c.number) if c.table else None for c in described.columns)
-    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +136,22 @@ def _catalog(
     functions: Functions,
     labels: Labels,
 ) -> Catalog:
-    user_code = _user_code(rows, relations, functions)
+    calling = calling_when_planned(rows.planned, functions.unasked)
+    planned = with_parents(calling, rows.inheritance)
+    user_code = _user_code(rows, relations, functions) | views_of(planned, rows.view_columns)
     cast = functions.types_with_user_casts(rows)
+    through = reached(rows, relations.names, relations.kinds)
     found = {
-        name: _relation(oid, relations, labels, user_code=oid in user_code, cast=cast)
+        name: replace(
+            _relation(oid, relations, labels, user_code=oid in user_code, cast=cast),
+            behind=through.behind.get(oid, ()),
+            partition=oid in through.partitions,
+            planned_code=oid in planned,
+        )
         for oid, name in relations.names.items()
-        if name.schema not in BUILTIN_SCHEMAS or name.name not in queries.WITHHELD
+        if name.schema not in BUILTIN_SCHEMAS
+        or name.name not in queries.WITHHELD
+        or is_partly_shown(name)
     }
     return Catalog(
         version=_version(target, found.values(), functions.names, rows),
@@ -271,6 +162,8 @@ def _catalog(
         operators=functions.operators(rows),
         types=functions.types(rows),
         by_oid={relation.oid: relation for relation in found.values()},
+        schemas=shadowing_names(rows.schemas, target.path),
+        code_types=cast.holding,
     )
 
 
@@ -311,8 +204,12 @@ def _version(
     for relation in relations:
         labels = [sorted(column.labels) for column in relation.columns]
         named = [(c.name, c.number, c.type, c.user_code) for c in relation.columns]
-        summary = (relation.name, relation.oid, relation.kind, named, labels, relation.user_code)
-        digest.update(repr(summary).encode())
+        codes = (relation.user_code, relation.planned_code)
+        summary = (relation.name, relation.oid, relation.kind, named, labels, codes)
+        # Sets are printed in no order.
+        reach = [(b.name, sorted(b.columns), b.kind, sorted(b.keys)) for b in relation.behind]
+        digest.update(repr((summary, reach, relation.partition)).encode())
     digest.update(repr(sorted((s, sorted(names)) for s, names in functions.items())).encode())
     digest.update(repr((rows.operators, rows.types, rows.casts, rows.cast_types)).encode())
+    digest.update(repr(rows.schemas).encode())
     return digest.hexdigest()

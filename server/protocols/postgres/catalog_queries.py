@@ -48,14 +48,52 @@ SELECT o.oprname, o.oid < 16384, n.nspname = ANY (current_schemas(true)), o.oprc
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
 ORDER BY o.oprname, o.oid"""
 
-# Casts that users wrote, each with the type of theirs that must be at hand for it, or, between two
-# built-in types, the source; then the types that hold such values: arrays, domains, rows, ranges.
+# Dependencies on users' functions, operators and operator classes, without extensions' classes.
+FOREIGN: Final = """(d.refobjid >= 16384
+       AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+            OR d.refclassid = 'pg_opclass'::regclass
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.refclassid
+                            AND e.objid = d.refobjid AND e.deptype = 'e')))"""
+
+# The function that such a dependency stands for; 0, which nothing allows, for an operator class.
+USED: Final = """CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid
+       WHEN 'pg_operator'::regclass
+       THEN (SELECT o.oprcode::oid FROM pg_operator o WHERE o.oid = d.refobjid)
+       ELSE 0 END"""
+
+# What the server may call when it plans a read of a table; see planned.py.
+PLANNED: Final = """
+WITH parts(relation, class, object, tree) AS (
+  SELECT partrelid, 'pg_class'::regclass, partrelid, partexprs::text FROM pg_partitioned_table
+  UNION ALL SELECT indrelid, 'pg_class'::regclass, indexrelid,
+                   concat(indexprs::text, indpred::text) FROM pg_index
+  UNION ALL SELECT stxrelid, 'pg_statistic_ext'::regclass, oid, stxexprs::text
+            FROM pg_statistic_ext
+  UNION ALL SELECT conrelid, 'pg_constraint'::regclass, oid, conbin::text FROM pg_constraint
+            WHERE contype = 'c' AND conrelid <> 0
+), used(relation, function, tree) AS (
+  SELECT p.relation, {used}, p.tree FROM parts p
+  JOIN pg_depend d ON d.classid = p.class AND d.objid = p.object WHERE {foreign}
+)
+SELECT u.relation, u.function, coalesce(l.lanname = 'sql', true), u.tree
+FROM used u LEFT JOIN pg_proc p ON p.oid = u.function LEFT JOIN pg_language l ON l.oid = p.prolang
+ORDER BY 1, 2, 3, 4"""
+
+# Casts that users wrote, and what domains check values with, each with the type of theirs that must
+# be at hand for it, or, between two built-in types, the source; then the types that hold such
+# values: arrays, domains, rows, ranges.
 CASTS: Final = """
 WITH RECURSIVE cast_type(function, type, distance) AS (
   SELECT c.castfunc, CASE WHEN c.castsource >= 16384 OR c.casttarget < 16384
                      THEN c.castsource ELSE c.casttarget END, 0
   FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc JOIN pg_language l ON l.oid = p.prolang
   WHERE c.castfunc >= 16384 AND NOT {of_extension}
+    -- An explicit one to a user's type must name that type, which is refused.
+    AND (c.castcontext <> 'e' OR c.castsource >= 16384 OR c.casttarget < 16384)
+  UNION
+  SELECT {used}, c.contypid, 1 FROM pg_constraint c
+  JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = c.oid
+  WHERE c.contypid <> 0 AND {foreign}
   UNION
   SELECT s.function, holder.type, 1 FROM cast_type s, LATERAL (
     SELECT t.oid FROM pg_type t WHERE t.typelem = s.type OR t.typbasetype = s.type
@@ -82,6 +120,18 @@ GROUP BY t.typname
 HAVING bool_and(t.oid < 16384 OR n.nspname <> ALL (current_schemas(true)))
    AND bool_or(t.oid < 16384 AND t.typtype IN ('b', 'r', 'm'))
 ORDER BY t.typname"""
+
+# Foreign keys by which a change of rows changes others: the table referred to and its columns, the
+# table that refers and its columns, and what becomes of rows on DELETE and on UPDATE.
+CASCADES: Final = """
+SELECT c.confrelid, c.conrelid, c.confdeltype, c.confupdtype,
+       array_to_json(ARRAY(SELECT attname FROM pg_attribute
+                           WHERE attrelid = c.confrelid AND attnum = ANY (c.confkey) ORDER BY 1)),
+       array_to_json(ARRAY(SELECT attname FROM pg_attribute
+                           WHERE attrelid = c.conrelid AND attnum = ANY (c.conkey) ORDER BY 1))
+FROM pg_constraint c
+WHERE c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
+ORDER BY c.oid"""
 
 INHERITANCE: Final = "SELECT inhparent, inhrelid FROM pg_inherits ORDER BY 1, 2"
 
@@ -163,8 +213,11 @@ class CatalogRows:
     cast_types: list[Row]
     types: list[Row]
     inheritance: list[Row]
+    cascades: list[Row]
     view_columns: list[Row]
     view_functions: list[Row]
     view_relations: list[Row]
     view_objects: list[Row]
+    planned: list[Row]
     generated: list[Row]
+    schemas: list[Row]

@@ -8,87 +8,21 @@ Rows without a row description never leave here: a mask would not know their col
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from policies.errors import ProtocolError
 from recordings.events import Column, Columns, Done, Event, Failed, Native, Rows
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.awaited import Awaited, Ended, Kind, Portal, Statement, Turn
 from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData, RowRun
 from server.protocols.postgres.names import Names
 from server.protocols.postgres.own import OWN_ANSWERS, Own
 
 # What the statements' meaning, as judged, depends on; the server reports any change of them.
 PINNED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
-
-
-class Kind(Enum):
-    """What is awaited: one for each message that the server answers."""
-
-    QUERY = auto()
-    PARSE = auto()
-    HIDDEN_DESCRIBE = auto()
-    BIND = auto()
-    DESCRIBE = auto()
-    EXECUTE = auto()
-    CLOSE = auto()
-    SYNC = auto()
-    OWN = auto()
-
-
-@dataclass(slots=True, eq=False)
-class Statement:
-    """A prepared statement; `columns` is None until the server has described it."""
-
-    text: str
-    columns: tuple[Column, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Portal:
-    statement: Statement
-    formats: tuple[int, ...]
-
-    def columns(self) -> tuple[Column, ...]:
-        if self.statement.columns is None:
-            raise ProtocolError("rows of a statement that was not described")
-        if len(self.formats) > 1 and len(self.formats) != len(self.statement.columns):
-            raise ProtocolError("result formats and columns differ in number")
-        if not any(self.formats):
-            return self.statement.columns  # described before they were bound: as text
-        return tuple(
-            replace(column, binary=f.format_of(self.formats, i) == 1)
-            for i, column in enumerate(self.statement.columns)
-        )
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """Messages sent together for one owner, answered together."""
-
-    owner: object
-    marker: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Everything of a turn was answered, or skipped by the server."""
-
-    turn: Turn
-
-
-@dataclass(slots=True, eq=False)
-class Awaited:
-    kind: Kind
-    turn: Turn
-    statements_mark: int
-    portals_mark: int
-    statement: Statement | None = None
-    portal: Portal | None = None
-    own: Own | None = None
-    ends: int = 0
 
 
 @dataclass(slots=True)
@@ -101,9 +35,13 @@ class _Result:
 
 @dataclass(slots=True)
 class Conversation:
-    """One authenticated connection's state; `status` is the last ReadyForQuery's."""
+    """One authenticated connection's state; `status` is the last ReadyForQuery's.
+
+    `path` is the search path that the message to be sent now will find.
+    """
 
     status: str = "I"
+    path: tuple[str, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     copying_in: bool = False
     _reader: BackendReader = field(default_factory=BackendReader)
@@ -135,7 +73,7 @@ class Conversation:
             case f.Parse():
                 return self._parse(message)
             case f.Bind():
-                self._bind(message)
+                return self._bind(message)
             case f.Describe():
                 self._await(Kind.DESCRIBE)
             case f.Execute():
@@ -151,6 +89,19 @@ class Conversation:
             case _:
                 pass
         return message.encode()
+
+    def send_together(self, message: f.Query, owners: Sequence[object]) -> bytes:
+        """The bytes to write for a Query of several statements: a turn for each of their owners.
+
+        All but the last end with their command's tag, the last one when the server is ready.
+        """
+        if self._skipping or not owners:
+            raise ProtocolError("a Query of several statements stands by itself")
+        for owner in owners[:-1]:
+            self.begin(owner)
+            self._await(Kind.PART)
+        self.begin(owners[-1])
+        return self.send(message)
 
     def send_own(self, own: Own) -> bytes:
         """The bytes to write for statements of the gateway's own; only a failure is an event."""
@@ -175,16 +126,24 @@ class Conversation:
         statement = Statement(message.text)
         self._await(Kind.PARSE, statement=statement)
         self._statements.define(message.statement, statement)
-        self._await(Kind.HIDDEN_DESCRIBE, statement=statement)
-        return message.encode() + f.Describe("S", message.statement).encode()
+        return message.encode() + self._describe(message.statement, statement)
 
-    def _bind(self, message: f.Bind) -> None:
-        self._await(Kind.BIND)
+    def _describe(self, name: str, statement: Statement) -> bytes:
+        statement.asked = self.path
+        self._await(Kind.HIDDEN_DESCRIBE, statement=statement)
+        return f.Describe("S", name).encode()
+
+    def _bind(self, message: f.Bind) -> bytes:
         statement = self._statements.get(message.statement)
         if statement is None:
+            self._await(Kind.BIND)
             self._portals.forget(message.portal)
-        else:
-            self._portals.define(message.portal, Portal(statement, message.result_formats))
+            return message.encode()
+        stale = statement.asked != self.path
+        describe = self._describe(message.statement, statement) if stale else b""
+        self._await(Kind.BIND)
+        self._portals.define(message.portal, Portal(statement, message.result_formats))
+        return describe + message.encode()
 
     def _await(
         self,
@@ -195,7 +154,8 @@ class Conversation:
         own: Own | None = None,
     ) -> None:
         marks = self._statements.mark(), self._portals.mark()
-        self._awaited.append(Awaited(kind, self._turns[-1], *marks, statement, portal, own))
+        awaited = Awaited(kind, self._turns[-1], *marks, statement, portal, own, path=self.path)
+        self._awaited.append(awaited)
 
     # -- receiving
 
@@ -274,12 +234,16 @@ class Conversation:
         self._events.append(
             Failed(message.text("C") or "XX000", message.text("M"), message.position)
         )
-        if awaited.kind in (Kind.QUERY, Kind.SYNC) or (awaited.own and awaited.own.queries):
+        while awaited.kind is Kind.PART and self._awaited[0].kind is Kind.PART:
+            self._awaited.popleft()
+        if awaited.kind in (Kind.QUERY, Kind.PART, Kind.SYNC) or (
+            awaited.own and awaited.own.queries
+        ):
             return  # ReadyForQuery is still to come
         self._statements.rollback(awaited.statements_mark)
         self._portals.rollback(awaited.portals_mark)
         while self._awaited and self._awaited[0].kind is not Kind.SYNC:
-            self._awaited.popleft()
+            self._awaited.popleft().skipped()
         self._skipping = not self._awaited
 
     def _answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
@@ -289,7 +253,7 @@ class Conversation:
             self._own(awaited, awaited.own, message)
             return
         match awaited.kind, message:
-            case ((Kind.QUERY | Kind.EXECUTE), _):
+            case ((Kind.QUERY | Kind.PART | Kind.EXECUTE), _):
                 self._statement_answer(awaited, message)
             case Kind.HIDDEN_DESCRIBE, b.ParameterDescription():
                 pass
@@ -335,7 +299,7 @@ class Conversation:
         self._awaited.popleft()
         if awaited.statement is not None:
             columns = message.columns if isinstance(message, b.RowDescription) else ()
-            awaited.statement.columns = columns
+            awaited.statement.columns, awaited.statement.described = columns, awaited.path
 
     def _ready(self, message: b.ReadyForQuery) -> None:
         self._awaited.popleft()
@@ -351,7 +315,7 @@ class Conversation:
         match message:
             case RowRun():
                 self._rows(awaited, message)
-            case b.RowDescription() if awaited.kind is Kind.QUERY:
+            case b.RowDescription() if awaited.kind in (Kind.QUERY, Kind.PART):
                 self._columns(message.columns)
             case b.CommandComplete():
                 self._done(awaited, Done(message.command))
@@ -380,6 +344,8 @@ class Conversation:
 
     def _rows(self, awaited: Awaited, message: RowRun) -> None:
         self._describe_result(awaited)
+        if self._result.columns is None and awaited.portal and not awaited.portal.columns():
+            self._columns(())  # SELECT FROM t: rows there are, and nothing in them
         if self._result.columns is None:
             raise ProtocolError("rows of a statement that was not described")
         self._result.rows += message.count
@@ -390,5 +356,5 @@ class Conversation:
         self._events.append(Done(done.tag, self._result.rows, done.more))
         self._result = _Result()
         self.copying_in = False
-        if awaited.kind is Kind.EXECUTE:
+        if awaited.kind in (Kind.EXECUTE, Kind.PART):
             self._awaited.popleft()

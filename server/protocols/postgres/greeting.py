@@ -25,10 +25,14 @@ REPORTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a client asked for; `answer` is what it is told before it is asked for its token."""
+    """What a client asked for; `answer` is what it is told before it is asked for its token.
+
+    `notices` come with the welcome: pgjdbc takes none before.
+    """
 
     target: str
     answer: bytes = b""
+    notices: bytes = b""
 
 
 async def first_message(client: Client) -> f.StartupMessage | f.CancelRequest:
@@ -59,7 +63,7 @@ def hello(message: f.StartupMessage) -> Hello:
     negotiated = b""
     if options or message.version != f.PROTOCOL_3_0:
         negotiated = b.NegotiateProtocolVersion(f.PROTOCOL_3_0, options).encode()
-    return Hello(given.get("database") or given["user"], negotiated + b"".join(notices))
+    return Hello(given.get("database") or given["user"], negotiated, b"".join(notices))
 
 
 def _setting(name: str, value: str) -> bytes:
@@ -87,9 +91,9 @@ def _refused(name: str) -> Refusal:
     )
 
 
-def welcome(parameters: Mapping[str, str], key: b.BackendKeyData) -> bytes:
+def welcome(parameters: Mapping[str, str], key: b.BackendKeyData, notices: bytes) -> bytes:
     """What a client gets when it is let in."""
     known = (b.ParameterStatus(n, parameters[n]) for n in REPORTED if n in parameters)
     statuses = b"".join(status.encode() for status in known)
     accepted, ready = b.AuthenticationRequest(0), b.ReadyForQuery("I")
-    return accepted.encode() + statuses + key.encode() + ready.encode()
+    return accepted.encode() + notices + statuses + key.encode() + ready.encode()

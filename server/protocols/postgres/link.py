@@ -19,8 +19,9 @@ from scramp import ScramException
 from policies.errors import BackendUnavailable, ProtocolError
 from recordings.events import Event
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.awaited import Ended
 from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData
-from server.protocols.postgres.conversation import Conversation, Ended
+from server.protocols.postgres.conversation import Conversation
 from server.protocols.postgres.startup import Login, LoginRefused
 from server.protocols.postgres.target import Place, PostgresTarget
 from server.protocols.postgres.wire import Wire
@@ -37,13 +38,17 @@ def unavailable(target: str) -> BackendUnavailable:
 
 @dataclass(slots=True, eq=False)
 class Link:
-    """A connection that has logged in; `parameters` are the server's at that moment."""
+    """A connection that has logged in; `parameters` are the server's at that moment.
+
+    `checks`: names of the checks of facts that the server has ready, with their plans.
+    """
 
     target: PostgresTarget
     wire: Wire
     login: Login
     conversation: Conversation
     parameters: Mapping[str, str] = field(default_factory=dict)
+    checks: frozenset[str] = frozenset()
 
     async def event(self) -> Event | Ended:
         """The conversation's next event; waits for the server as long as it takes.

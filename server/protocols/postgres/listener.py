@@ -112,12 +112,13 @@ class PostgresListener:
         except TimeoutError:
             raise ProtocolError("the client took too long to log in") from None
         if admitted is not None:
-            identified, target = admitted
-            gate = self.gate.open_native(identified.principal, target, channel=Channel.POSTGRES)
+            identified, asked = admitted
+            who, target = identified.principal, asked.target
+            gate = self.gate.open_native(who, target, channel=Channel.POSTGRES)
             async with _until(identified.refused_from), gate as session:
-                await self._session(client, session)
+                await self._session(client, session, asked.notices)
 
-    async def _log_in(self, client: Client) -> tuple[Identified, str] | None:
+    async def _log_in(self, client: Client) -> tuple[Identified, Hello] | None:
         message = await first_message(client)
         if isinstance(message, f.CancelRequest):
             await self._cancel(message)
@@ -129,7 +130,7 @@ class PostgresListener:
         token = expect_password(await client.login_message())
         identified = await self.identify(token)
         client.codec.expect(FrontendState.READY)
-        return identified, asked.target
+        return identified, asked
 
     async def _cancel(self, request: f.CancelRequest) -> None:
         """Cancel by key; an unknown key is not answered either."""
@@ -137,14 +138,14 @@ class PostgresListener:
         if connection is not None:
             await connection.cancel()
 
-    async def _session(self, client: Client, session: NativeSession) -> None:
+    async def _session(self, client: Client, session: NativeSession, notices: bytes) -> None:
         connection = session.connection
         if not isinstance(connection, PostgresNativeConnection):
             raise ProtocolError("the target does not speak PostgreSQL's protocol")
         key = b.BackendKeyData(secrets.randbits(31), secrets.token_bytes(4))
         self._cancellable[key.process, key.secret] = connection
         try:
-            await client.write(welcome(connection.parameters, key))
+            await client.write(welcome(connection.parameters, key, notices))
             relay = Relay(client, session)
             await _first_to_end(relay.feed(), relay.answer(), client.pump())
         finally:

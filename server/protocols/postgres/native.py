@@ -8,28 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from policies.errors import BackendUnavailable, ProtocolError
-from policies.model import Connect, SqlPrepare, SqlStatement
+from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement, Stage
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from recordings.events import Done, Event, Failed, Native, Results
 from server.connections import Surroundings
 from server.credentials import Credentials, Role
 from server.gate import Grant, Substitute
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.awaited import Ended
 from server.protocols.postgres.codec import FrontendReader, FrontendState, NeedData
-from server.protocols.postgres.conversation import Ended
 from server.protocols.postgres.link import Link, unavailable
+from server.protocols.postgres.search_path import PathFollower, SessionPath
 
 log = logging.getLogger("ostiary.postgres")
 
 REFUSED: Final = "42501"  # insufficient_privilege
 # Seconds for a cancelled turn to end before the connection is dropped.
 CANCEL_TIMEOUT: Final = 10.0
+
+BOUND_BEFORE: Final = Opaque(
+    "SEARCH_PATH",
+    "What was bound before the search path was changed does not run after it.",
+    "Bind the statement again, and run it at once.",
+)
+
+COPIED_OUT: Final = Opaque(
+    "COPY_OUT",
+    "Rows are not copied out, since a copy has no columns that could be masked.",
+    "Read them with SELECT.",
+)
 
 # Answers that end a message which has no result of its own.
 _ACKNOWLEDGED: Final = (b.ParseComplete.tag, b.BindComplete.tag, b.CloseComplete.tag)
@@ -50,7 +64,12 @@ class PostgresNativeConnection:
     link: Link
     role: Role
     credentials: Credentials
+    _following: PathFollower = field(init=False)
     _broken: bool = False
+
+    def __post_init__(self) -> None:
+        beginning = SessionPath.of((*self.link.target.path, "pg_temp"))
+        self._following = PathFollower(self.credentials.user(self.role) or "", beginning)
 
     def surroundings(self, *, write: bool) -> Surroundings:
         """The same for reads and writes: the role was chosen at Connect."""
@@ -58,9 +77,32 @@ class PostgresNativeConnection:
         return Surroundings(
             role=self.credentials.user(self.role),
             database=target.database,
-            search_path=target.search_path,
+            search_path=self.path or target.search_path,
             settings=target.native_settings(),
         )
+
+    @property
+    def path(self) -> tuple[str, ...] | None:
+        """The search path that the next statement finds; None while it is the configured one."""
+        following = self._following
+        return None if following.path == following.reached.beginning else following.path
+
+    def understood(self, action: SqlStatement | SqlPrepare | SqlPlan, facts: SqlFacts) -> SqlFacts:
+        """The facts as they hold here: what was bound by another search path does not run."""
+        if "copy" in facts.kinds and facts.effect is SqlEffect.READ:
+            return replace(facts, effect=SqlEffect.OPAQUE, opaque=COPIED_OUT)
+        stage = action.stage if isinstance(action, SqlStatement) else Stage.WHOLE
+        if stage is Stage.WHOLE or isinstance(action, SqlPrepare):
+            return facts
+        if facts.path_change is not None or (stage is Stage.EXECUTE and self._following.changed):
+            return replace(facts, effect=SqlEffect.OPAQUE, opaque=BOUND_BEFORE)
+        return facts
+
+    def admitted(self, grant: Grant) -> None:
+        """A grant was given that is sent next: what follows is judged as if it had run."""
+        facts = _of_whole_statement(grant)
+        if facts is not None:
+            self._following.admitted(facts)
 
     async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
         """Write the messages that were judged, or the marker in their place; starts a turn.
@@ -75,6 +117,25 @@ class PostgresNativeConnection:
             return
         _check(granted, messages)
         await self._write(granted, messages)
+
+    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+        """Write one Query of several statements, each of which was judged; each is a turn.
+
+        Raises `BackendUnavailable`.
+        """
+        actions = [grant.request.action for grant in grants]
+        judged = "".join(a.text for a in actions if isinstance(a, SqlStatement))
+        match _decode(frames):
+            case [f.Query(text) as message] if text == judged:
+                pass
+            case _:
+                self.link.close()
+                raise PermissionError("the statements are not those that were judged")
+        try:
+            self.link.write(self.link.conversation.send_together(message, grants))
+            await self.link.drain()
+        except (OSError, ProtocolError) as error:
+            raise self._lost(error) from None
 
     async def stream(self, grant: Grant, frames: bytes) -> None:
         """Write what the caller streams in; starts a turn only if the server answers it.
@@ -92,6 +153,10 @@ class PostgresNativeConnection:
     ) -> None:
         if any(not isinstance(m, (f.Flush, f.Terminate, *_COPIED)) for m in messages):
             self.link.conversation.begin(owner, marker=marker)
+        self.link.conversation.path = self._following.sent.path
+        facts = _of_whole_statement(owner) if isinstance(owner, Grant) else None
+        if facts is not None:
+            self._following.sending(facts)
         try:
             self.link.write(b"".join(self._next(owner, message) for message in messages))
             await self.link.drain()
@@ -129,6 +194,7 @@ class PostgresNativeConnection:
         acknowledged = False
         try:
             while not isinstance(event := await self.link.event(), Ended):
+                self._follow(event, granted)
                 match event:
                     case Native(message) if message[:1] in _ACKNOWLEDGED:
                         acknowledged = True
@@ -144,6 +210,23 @@ class PostgresNativeConnection:
             raise self._lost(error) from None
         if acknowledged:
             yield Done("")
+
+    def _follow(self, event: Event, granted: Grant | Substitute) -> None:
+        """Keep the search path as the server has it. Raises `ProtocolError`."""
+        match event:
+            case Done() if isinstance(granted, Grant):
+                facts = _of_whole_statement(granted)
+                if facts is not None:
+                    self._following.succeeded(facts)
+            case Failed():
+                self._following.failed()
+            case Native(message) if message[:1] == b.ReadyForQuery.tag:
+                self._following.ready(self.link.conversation.status)
+                reported = self.link.conversation.parameters.get("search_path")
+                if reported is not None:
+                    self._following.check(reported)
+            case _:
+                pass
 
     async def _abandon(self) -> None:
         try:
@@ -183,6 +266,13 @@ class PostgresNativeConnection:
         if not self._broken and not self.link.conversation.idle:
             await asyncio.shield(asyncio.ensure_future(self.cancel()))
         self.link.close()
+
+
+def _of_whole_statement(grant: Grant) -> SqlFacts | None:
+    """The facts about a statement that is run by what the grant carries."""
+    action = grant.request.action
+    runs = isinstance(action, SqlStatement) and action.stage is Stage.WHOLE
+    return grant.request.facts if runs else None
 
 
 def _decode(frames: bytes) -> list[f.Command]:

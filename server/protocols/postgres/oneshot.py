@@ -10,30 +10,30 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 import anyio
 
 from policies.errors import BackendUnavailable, ProtocolError
-from policies.model import SqlStatement
+from policies.model import SqlPlan, SqlStatement
+from policies.sql.facts import SqlFacts
 from recordings.events import Columns, Done, Event, Failed, Native, Pending, Results, Rows
-from recordings.rows import encode_postgres
-from server.connections import Surroundings
+from server.connections import CatalogChanged, Surroundings
 from server.credentials import Credentials, Role
-from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.awaited import Ended
+from server.protocols.postgres.catalog_reader import CatalogReader
+from server.protocols.postgres.checking import Mode, begin, begin_checked, check
 from server.protocols.postgres.codec import NEED_DATA, walk_rows
-from server.protocols.postgres.conversation import Ended
+from server.protocols.postgres.fingerprints import CHANGED, Expected
 from server.protocols.postgres.link import Link, unavailable
-from server.protocols.postgres.own import Own, statements
+from server.protocols.postgres.own import Own
+from server.protocols.postgres.planning import planned
 from server.protocols.postgres.pool import Pool, begin_reset, role_settings
 from server.protocols.postgres.target import PostgresTarget
 
 if TYPE_CHECKING:
     from server.gate import Grant
-
-Mode = Literal["READ ONLY", "READ WRITE"]
 
 log = logging.getLogger("ostiary.postgres")
 
@@ -51,6 +51,7 @@ class OneShotConnection:
     target: PostgresTarget
     credentials: Credentials
     pool: Pool
+    reader: CatalogReader
 
     def surroundings(self, *, write: bool) -> Surroundings:
         role: Role = "writer" if write else "reader"
@@ -64,11 +65,14 @@ class OneShotConnection:
     def results(self, grant: Grant) -> AbstractAsyncContextManager[Results]:
         """Run the granted statement: rolled back if it reads, committed before `Done` if it writes.
 
+        Raises `CatalogChanged` where its facts do not hold any more: then nothing of it has run.
         Raises `BackendUnavailable`; its text says so where the outcome of a commit is unknown.
         """
+        if isinstance(grant.request.action, SqlPlan):
+            return planned(self.pool, grant)
         limit = grant.decision.time_limit
         patience = (limit or self.target.statement_timeout) + GRACE
-        return _Run(self.pool, grant, _statement(grant), limit, patience)
+        return _Run(self.pool, self.reader, grant, _statement(grant), limit, patience)
 
 
 def _statement(grant: Grant) -> SqlStatement:
@@ -86,6 +90,7 @@ class _Run:
     """
 
     pool: Pool
+    reader: CatalogReader
     grant: Grant
     action: SqlStatement
     limit: float | None
@@ -108,8 +113,9 @@ class _Run:
             yield COPY_REFUSED
             return
         try:
-            await self._send()
+            await self._send(self._expected(facts))
             await self._begun()
+            await self._checked()
             while not isinstance(event := await self._event(), Ended):
                 shown = self._shown(event)
                 if shown is not None:
@@ -126,22 +132,43 @@ class _Run:
 
     # -- sending
 
-    async def _send(self) -> None:
+    def _expected(self, facts: SqlFacts | None) -> Expected | None:
+        """What the server must find for the facts to hold; None if they are of no catalog."""
+        if facts is None or not facts.catalog:
+            return None
+        known = self.reader.fingerprints(facts.catalog)
+        if known is None:
+            raise CatalogChanged
+        return known.expected(facts)
+
+    async def _send(self, expected: Expected | None) -> None:
         """Everything in one round trip; one Sync, so that no statement outlives a failed BEGIN.
 
-        Behind a read goes what ends it and resets the connection.
+        Behind a read goes what ends it and resets the connection. Four turns: the transaction, the
+        statement, the check, and the statement's run.
         """
         conversation = self.link.conversation
         conversation.begin(None)
-        messages = [conversation.send_own(_preamble(self._mode, self.limit))]
+        messages = [conversation.send_own(self._begin(expected))]
         conversation.begin(self.grant)
-        execute = f.Execute("", self._row_budget())
-        asked = (f.Parse("", self.action.text), self._bind(), execute, f.Sync())
+        messages.append(conversation.send(f.Parse("", self.action.text)))
+        conversation.begin(None)
+        if expected is not None:
+            messages.append(conversation.send_own(check(expected)))
+        conversation.begin(self.grant)
+        asked = (self._bind(), f.Execute("", self._row_budget()), f.Sync())
         messages += [conversation.send(message) for message in asked]
         if not self.grant.writes:
             messages.append(begin_reset(self.link, after="read"))
         self.link.write(b"".join(messages))
         await self.link.drain()
+
+    def _begin(self, expected: Expected | None) -> Own:
+        if expected is None:
+            return begin(self._mode, self.limit)
+        missing = None if expected.check in self.link.checks else expected.check
+        self.link.checks |= {expected.check}
+        return begin_checked(self._mode, self.limit, missing=missing)
 
     @property
     def _mode(self) -> Mode:
@@ -193,6 +220,22 @@ class _Run:
         while not isinstance(event := await self._event(), Ended):
             if isinstance(event, Failed):
                 raise ProtocolError(f"no transaction: {event.sqlstate}")
+
+    async def _checked(self) -> None:
+        """Hear how the statement was parsed, and whether its facts hold. Nothing of it has run."""
+        while not isinstance(event := await self._event(), Ended):
+            self._shown(event)
+        failed: Failed | None = None
+        while not isinstance(event := await self._event(), Ended):
+            failed = event if isinstance(event, Failed) else failed
+        if failed is None:
+            return
+        while not isinstance(await self._event(), Ended):
+            pass
+        if failed.sqlstate != CHANGED:
+            raise ProtocolError(f"no check: {failed.sqlstate}")
+        self.reader.doubt()
+        raise CatalogChanged
 
     def _wanted(self, rows: Rows) -> Rows:
         """The part of a chunk between the rows to skip and the most to deliver."""
@@ -273,22 +316,3 @@ def _slice(frames: bytes, start: int, stop: int) -> bytes:
     begin, _ = walk_rows(frames, limit=len(frames), rows=start)
     end, _ = walk_rows(frames, begin, limit=len(frames), rows=stop - start)
     return frames[begin:end]
-
-
-@lru_cache(maxsize=64)
-def _preamble(mode: Mode, limit: float | None) -> Own:
-    """`SELECT 1` pins the transaction: after a query nothing makes it READ WRITE again."""
-    spoken = [(f"BEGIN {mode}", _ended("BEGIN"))]
-    if limit is not None:
-        spoken.append((f"SET LOCAL statement_timeout = {_ms(limit)}", _ended("SET")))
-    if mode == "READ ONLY":
-        spoken.append(("SELECT 1", encode_postgres([[b"1"]]) + _ended("SELECT 1")))
-    return statements(*spoken)
-
-
-def _ended(tag: str) -> bytes:
-    return b.CommandComplete(tag).encode()
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

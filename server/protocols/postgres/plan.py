@@ -13,7 +13,8 @@ from enum import Enum, auto
 from typing import Final
 
 from policies.errors import ProtocolError, Refusal
-from policies.model import Parameter, SqlPrepare, SqlStatement
+from policies.model import Parameter, SqlPrepare, SqlStatement, Stage
+from policies.sql.splitting import split
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.frontend import format_of
 from server.protocols.postgres.names import Names
@@ -31,13 +32,17 @@ class Asks(Enum):
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Consecutive messages under one action, or refused before it came to one."""
+    """Consecutive messages under one action, or refused before it came to one.
+
+    `parts` are the actions of a Query with several statements, which is sent whole or not at all.
+    """
 
     asks: Asks
     messages: list[f.Command]
     marks: tuple[int, int]
     action: SqlPrepare | SqlStatement | None = None
     refusal: Refusal | None = None
+    parts: tuple[SqlStatement, ...] = ()
 
     @property
     def frames(self) -> bytes:
@@ -126,10 +131,13 @@ class Planner:
             case f.Query(text):
                 self._statements.forget("")
                 self._portals.clear()
+                parts = tuple(map(SqlStatement, split(text)))
+                if len(parts) > 1:
+                    return Group(Asks.QUERY, [message], marks, parts=parts)
                 return Group(Asks.QUERY, [message], marks, SqlStatement(text))
             case f.Parse(name, text, types):
                 self._statements.define(name, Prepared(text, types))
-                return Group(Asks.PREPARE, [message], marks, SqlPrepare(text))
+                return Group(Asks.PREPARE, [message], marks, SqlPrepare(text, types))
             case f.Execute():
                 return self._execute(message, marks)
             case f.FunctionCall():
@@ -146,7 +154,8 @@ class Planner:
         bound = self._portals.get(message.portal)
         if bound is None:
             return Group(Asks.EXECUTE, [message], marks, refusal=_unknown("portal"))
-        return Group(Asks.EXECUTE, [message], marks, _statement(bound, message.max_rows))
+        action = _statement(bound, message.max_rows, Stage.EXECUTE)
+        return Group(Asks.EXECUTE, [message], marks, action)
 
     def _bind(self, bind: f.Bind, after: Sequence[f.Command], groups: list[Group]) -> int:
         describes = _describes_of(bind.portal, after)
@@ -160,10 +169,12 @@ class Planner:
         self._portals.define(bind.portal, bound)
         follows = after[len(describes)]
         if not (isinstance(follows, f.Execute) and follows.portal == bind.portal):
-            groups.append(Group(Asks.BIND, [bind], marks, _statement(bound, 0)))
+            action = _statement(bound, 0, Stage.BIND)
+            groups.append(Group(Asks.BIND, [bind], marks, action))
             return 1
         together = [bind, *describes, follows]
-        groups.append(Group(Asks.EXECUTE, together, marks, _statement(bound, follows.max_rows)))
+        action = _statement(bound, follows.max_rows, Stage.WHOLE)
+        groups.append(Group(Asks.EXECUTE, together, marks, action))
         return len(together)
 
     def _marks(self) -> tuple[int, int]:
@@ -194,8 +205,8 @@ def _parameters(bind: f.Bind, types: Sequence[int]) -> tuple[Parameter, ...]:
     )
 
 
-def _statement(bound: Bound, max_rows: int) -> SqlStatement:
-    return SqlStatement(bound.text, bound.parameters, max_rows=max(0, max_rows))
+def _statement(bound: Bound, max_rows: int, stage: Stage) -> SqlStatement:
+    return SqlStatement(bound.text, bound.parameters, max_rows=max(0, max_rows), stage=stage)
 
 
 def _unknown(kind: str) -> Refusal:

@@ -8,14 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from policies.errors import BackendUnavailable, ProtocolError
 from recordings.events import Failed
+from recordings.rows import encode_postgres
 from server.credentials import Credentials, Role
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.link import Link, open_link
-from server.protocols.postgres.own import queries
+from server.protocols.postgres.own import Own, queries, synced, tagged, together
 from server.protocols.postgres.target import PostgresTarget
 
 if TYPE_CHECKING:
@@ -163,6 +165,29 @@ RESET: Final = object()
 
 _AFTER_READ: Final = queries("ROLLBACK", "DISCARD ALL")
 _AFTER_COMMIT: Final = queries("DISCARD ALL")
+_ALL_BUT_PREPARED: Final = {
+    "CLOSE ALL": "CLOSE CURSOR ALL",
+    "SET SESSION AUTHORIZATION DEFAULT": "SET",
+    "RESET ALL": "RESET",
+    "UNLISTEN *": "UNLISTEN",
+    "DISCARD TEMP": "DISCARD TEMP",
+    "DISCARD SEQUENCES": "DISCARD SEQUENCES",
+}
+"""With their tags: what DISCARD ALL does, but for advisory locks, prepared statements and plans."""
+
+
+@lru_cache(maxsize=8)
+def _all_but_checks(after: Literal["read", "commit"], checks: int) -> Own:
+    """What makes a connection as new, but that so many checks are kept; fails if there is more.
+
+    None but the gateway can have prepared a statement by the protocol.
+    """
+    ends = {"ROLLBACK": "ROLLBACK", **_ALL_BUT_PREPARED} if after == "read" else _ALL_BUT_PREPARED
+    only = (
+        "SELECT pg_advisory_unlock_all(),"  # noqa: S608 -- a number
+        f" 1 / (count(*) = {checks} AND bool_and(NOT from_sql))::int FROM pg_prepared_statement()"
+    )
+    return together(ends).then(synced((only, encode_postgres([[b"", b"1"]]) + tagged("SELECT 1"))))
 
 
 def begin_reset(link: Link, *, after: Literal["read", "commit"]) -> bytes:
@@ -171,6 +196,8 @@ def begin_reset(link: Link, *, after: Literal["read", "commit"]) -> bytes:
     `finish_reset` hears the answer, before the connection is used again.
     """
     link.conversation.begin(RESET)
+    if link.checks:
+        return link.conversation.send_own(_all_but_checks(after, len(link.checks)))
     return link.conversation.send_own(_AFTER_READ if after == "read" else _AFTER_COMMIT)
 
 
@@ -200,6 +227,7 @@ async def reset(link: Link) -> None:
     statements = ["DISCARD ALL"] if conversation.status == "I" else ["ROLLBACK", "DISCARD ALL"]
     for statement in statements:
         await command(link, statement)
+    link.checks = frozenset()
     _check(link)
 
 

@@ -76,6 +76,11 @@ class Relay:
         owners = await self._admit(groups)
         self._in_flight = any(isinstance(m, ENDS_BATCH) for g in groups for m in g.messages)
         for owner, group in zip(owners, groups, strict=True):
+            if isinstance(owner, list):
+                await self.session.send_together(owner, group.frames)
+                for each in owner:
+                    self._turns.put_nowait((each, group))
+                continue
             if group.action is None and isinstance(owner, Grant):
                 await self.session.stream(owner, group.frames)
             else:
@@ -83,16 +88,18 @@ class Relay:
             if group.answered:
                 self._turns.put_nowait((owner, group))
 
-    async def _admit(self, groups: list[Group]) -> list[Grant | Substitute]:
+    async def _admit(self, groups: list[Group]) -> list[Grant | Substitute | list[Grant]]:
         actions = [group.action for group in groups if group.action is not None]
         admitted = iter(await self.session.admit_all(actions) if actions else ())
         return [await self._owner(group, admitted) for group in groups]
 
     async def _owner(
         self, group: Group, admitted: Iterator[Grant | Substitute | Pending]
-    ) -> Grant | Substitute:
+    ) -> Grant | Substitute | list[Grant]:
         if group.refusal is not None:
             return await self.session.refuse(group.refusal)
+        if group.parts:
+            return await self.session.admit_together(group.parts)
         if group.action is None:
             return self.session.opened
         owner = next(admitted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final, Literal
 from policies.errors import ConfigError
 
 DEFAULT_PORT: Final = 5432
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -67,8 +69,11 @@ class PostgresTarget:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The search path as the server walks it, without the temporary schema at its end."""
-        return ("pg_catalog", *(s for s in self.search_path if s != "pg_catalog"))
+        """The search path without the temporary schema at its end; pg_catalog comes first unnamed.
+
+        Named, it would be the current schema, which programs take for the one to look at.
+        """
+        return tuple(s for s in self.search_path if s != "pg_catalog")
 
     def settings(self) -> dict[str, str]:
         """What every connection starts with, reads and writes alike."""
@@ -116,6 +121,9 @@ def _port(text: str, address: str) -> int:
 
 
 def _quoted(name: str) -> str:
+    """Plain where it may be, as clients take the setting apart at its commas."""
+    if _PLAIN.fullmatch(name):
+        return name
     return '"' + name.replace('"', '""') + '"'
 
 

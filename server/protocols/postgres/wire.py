@@ -93,6 +93,9 @@ class Wire(asyncio.Protocol):
             self._arrival = None
 
     def write(self, content: bytes) -> None:
+        """Raises `ConnectionResetError` where this side has closed: a transport may keep silent."""
+        if self.transport.is_closing():
+            raise ConnectionResetError("the connection has ended")
         self.transport.write(content)
 
     async def drain(self) -> None:

@@ -52,9 +52,11 @@ def _done(done: Done, asks: Asks) -> bytes:
 
 
 def refused(severity: str, refusal: Refusal) -> bytes:
-    """A refusal with its code, its policy and its next step."""
-    detail = f"{refusal.code}, policy {refusal.policy}"
-    return report(severity, REFUSED, refusal.reason, {"D": detail, "H": refusal.next_step})
+    """A refusal with its code, its policy, its object and place, and what to do instead."""
+    about = f": {refusal.subject}" if refusal.subject else ""
+    detail = f"{refusal.code}, policy {refusal.policy}{about}"
+    position = {"P": str(refusal.place.offset)} if refusal.place else {}
+    return report(severity, REFUSED, refusal.reason, {"D": detail, "H": refusal.advice, **position})
 
 
 def fatal(error: Exception) -> bytes:

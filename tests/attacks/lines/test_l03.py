@@ -15,6 +15,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import BackendReader, RowRun
 from tests.e2e import evidence
@@ -45,7 +46,7 @@ END_WAITING = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
 )
-ROWS = 3_000_000
+STREAMED = "SELECT a.oid AS i, b.oid AS j FROM pg_class a, pg_class b, pg_class c"
 
 
 @dataclass(slots=True)
@@ -178,18 +179,17 @@ async def test_l03_killed_while_rows_stream_the_recording_says_that_it_broke_off
     gateway: Gateway, world: World
 ) -> None:
     """The client reads no more than the first rows, so the gateway is in the middle of it."""
-    sql = f"SELECT i, i AS j FROM generate_series(1, {ROWS}) AS i"
     reader, writer = await asyncio.open_connection("127.0.0.1", world.listener)
     client = RawClient(reader, writer, BackendReader())
     await client.log_in(world.token("rita"), {"user": "rita", "database": "sandbox"})
-    client.send(f.Query(sql))
+    client.send(f.Query(STREAMED))
     while not isinstance(await client.reply(), RowRun):
         pass
-    (intent,) = await intents(world, sql)
+    (intent,) = await intents(world, STREAMED)
     gateway.kill()
-    delivered = sum(r.count for r in await client.to_the_end() if isinstance(r, RowRun))
+    left = await client.to_the_end()
     writer.close()
-    assert delivered < ROWS
+    assert not any(isinstance(reply, b.CommandComplete) for reply in left)
     gateway.start()
     assert await interrupted(world, intent["session"]) == ["SqlStatement"]
     recorded = await kinds(world, intent["session"])

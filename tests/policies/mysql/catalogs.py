@@ -20,7 +20,9 @@ from policies.sql.mysql import analyse
 CORPORA = Path(__file__).parents[2] / "corpora"
 FIXTURE = (CORPORA / "mysql_fixture.sql").read_text()
 
-LABELS = {
+Labels = Mapping[tuple[str, str, str], set[str]]
+
+LABELS: Labels = {
     ("app", "users", "ssn"): {"pii"},
     ("app", "users", "email"): {"pii"},
     ("app", "users", "password_hash"): {"secret"},
@@ -38,24 +40,24 @@ USER_CODE = {("app", "v_evil"), ("app", "audited")}
 
 _KINDS = {"BASE TABLE": "r", "VIEW": "v", "SYSTEM VIEW": "v", "SEQUENCE": "S"}
 
-_DATABASES = "table_schema IN ('app', 'hr', 'information_schema')"
-_RELATIONS = f"""
+DATABASES = ("app", "hr", "information_schema")
+_RELATIONS = """
     SELECT table_schema, table_name, table_type FROM information_schema.tables
-    WHERE {_DATABASES} ORDER BY table_schema, BINARY table_name
+    WHERE table_schema IN %s ORDER BY table_schema, BINARY table_name
 """
-_COLUMNS = f"""
+_COLUMNS = """
     SELECT table_schema, table_name, column_name, ordinal_position, column_type,
-           extra LIKE '%INVISIBLE%'
-    FROM information_schema.columns WHERE {_DATABASES} ORDER BY ordinal_position
+           extra LIKE '%%INVISIBLE%%'
+    FROM information_schema.columns WHERE table_schema IN %s ORDER BY ordinal_position
 """
 
 
-def rows_of_catalog(connection: Any) -> list[list[Any]]:
+def rows_of_catalog(connection: Any, databases: tuple[str, ...] = DATABASES) -> list[list[Any]]:
     """Relations with their columns, as `mysql_catalog.json` keeps them."""
     with connection.cursor() as cursor:
-        cursor.execute(_RELATIONS)
+        cursor.execute(_RELATIONS, [databases])
         relations = cursor.fetchall()
-        cursor.execute(_COLUMNS)
+        cursor.execute(_COLUMNS, [databases])
         columns = cursor.fetchall()
     # Put together here: the server compares names in its catalog in any case.
     found = {(s, n): [s, n, _KINDS[kind], []] for s, n, kind in relations}
@@ -64,8 +66,8 @@ def rows_of_catalog(connection: Any) -> list[list[Any]]:
     return list(found.values())
 
 
-def catalog_of(rows: list[list[Any]]) -> Catalog:
-    relations = [_relation(number, *row) for number, row in enumerate(rows, start=1)]
+def catalog_of(rows: list[list[Any]], labels: Labels = LABELS) -> Catalog:
+    relations = [_relation(labels, number, *row) for number, row in enumerate(rows, start=1)]
     return Catalog(
         version="test",
         database="app",
@@ -118,13 +120,15 @@ def statements() -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(line) for line in text.split("\n") if line)
 
 
-def _relation(number: int, schema: str, name: str, kind: str, columns: list[list[Any]]) -> Relation:
+def _relation(
+    labels: Labels, number: int, schema: str, name: str, kind: str, columns: list[list[Any]]
+) -> Relation:
     found = tuple(
         Column(
             column,
             position,
             type_name,
-            frozenset(LABELS.get((schema, name, column), set())),
+            frozenset(labels.get((schema, name, column), set())),
             hidden=bool(hidden),
         )
         for column, position, type_name, hidden in columns

@@ -1,7 +1,8 @@
 """Generated queries over the fixture's tables, with labelled columns in every kind of place.
 
-Labelled values stand in outputs only, never in what tests, sorts or groups rows: so an output
-without them is the same whatever they are. Not every query is valid; the server says which.
+Labelled values stand in outputs only, never in what tests, sorts or groups rows, but where that is
+asked for (`deciding`): so an output without them is the same whatever they are. Not every query is
+valid; the server says which.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ _CALLS = (
     "{} IN ('x', {})",
     "DATE_ADD({}, INTERVAL 1 DAY)", "JSON_OBJECT('a', {})", "{} DIV 2", "POSITION('c' IN {})",
 )  # fmt: skip
+_LABELLED = ("ssn", "email", "contact")
+_DECISIONS = (
+    "WHERE {} LIKE '%1%'", "WHERE {} > '0'", "WHERE {} = {}", "WHERE {} < 'z'",
+    "WHERE {} REGEXP '.'", "WHERE {} IS NOT NULL", "WHERE LEFT({}, 1) > '0'", "ORDER BY {}",
+    "WHERE {} <> 'x'",
+    "WHERE {} < 3 ORDER BY {}", "WHERE {} <=> {}", "WHERE {} BETWEEN '0' AND 'z'", "GROUP BY {}",
+    "WHERE NOT {} IN ('x', 'y')", "ORDER BY 1", "ORDER BY LEFT({}, 2)",
+)  # fmt: skip
 
 
 @dataclass
@@ -42,6 +51,7 @@ class Generator:
     """Makes queries from one seed."""
 
     seed: int
+    deciding: bool = False
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +83,19 @@ class Generator:
         outputs[:1] = ["*"] if self._chance(0.15) else outputs[:1]
         joined, condition = self._random.choice(_JOINS)
         tail = condition if len(items) > 1 else ""
+        tail += self._decision(known) if self.deciding else ""
         return f"SELECT {', '.join(outputs)} FROM {joined.join(items)}{tail}"
+
+    def _decision(self, known: dict[str, tuple[str, ...]]) -> str:
+        if self._chance(0.4):
+            return ""
+        form = self._random.choice(_DECISIONS)
+        return " " + form.format(*(self._labelled(known) for _ in range(form.count("{}"))))
+
+    def _labelled(self, known: dict[str, tuple[str, ...]]) -> str:
+        """A column that has a label, every other time where there is one."""
+        named = [f"{a}.{n}" for a, names in known.items() for n in names if n in _LABELLED]
+        return self._random.choice(named) if named and self._chance(0.5) else self._column(known)
 
     def _item(
         self, alias: str, depth: int, ctes: tuple[str, ...], known: dict[str, tuple[str, ...]]

@@ -187,3 +187,51 @@ def test_objects_are_bound_by_their_ids() -> None:
 def test_what_people_write_is_understood(sql: str) -> None:
     found = facts(sql)
     assert found.effect is SqlEffect.READ, found.opaque
+
+
+@pytest.mark.parametrize(
+    ("sql", "limit"),
+    [
+        ("SELECT id FROM users LIMIT 7", 7),
+        ("SELECT id FROM users LIMIT 5, 10", 10),
+        ("SELECT id FROM users LIMIT 10 OFFSET 5", 10),
+        ("SELECT id FROM users LIMIT 3 FOR UPDATE", 3),
+        ("SELECT 1 UNION SELECT 2 LIMIT 4", 4),
+        ("(SELECT 1 LIMIT 2) UNION ALL (SELECT 2 LIMIT 2)", None),
+        ("SELECT id FROM (SELECT id FROM users LIMIT 5) d", None),
+        ("SELECT id FROM users LIMIT ?", None),
+        ("SELECT id FROM users LIMIT 99999999999999999999", None),
+        ("DELETE FROM orders WHERE id = 1 LIMIT 1", 1),
+        ("EXPLAIN SELECT id FROM users LIMIT 7", None),
+        ("SELECT id FROM users /*!50000 LIMIT 5 */", None),
+    ],
+)
+def test_a_limit_is_the_outermost_constant_one(sql: str, limit: int | None) -> None:
+    found = facts(sql)
+    assert found.opaque is None
+    assert found.limit == limit
+
+
+def test_locks_are_told_by_name() -> None:
+    assert facts("SELECT id FROM users FOR UPDATE SKIP LOCKED").locks == {"for_update"}
+    assert facts("SELECT id FROM users FOR SHARE").locks == {"for_share"}
+    assert facts("SELECT id FROM users LOCK IN SHARE MODE").locks == {"for_share"}
+    assert facts("SELECT id FROM users").locks == frozenset()
+
+
+def test_operators_and_casts_are_told_as_they_are_written() -> None:
+    found = facts(
+        "SELECT count(*), users.*, id * 2, CAST(name AS CHAR(4)), CONVERT(id, UNSIGNED INTEGER),"
+        " CONVERT(name USING utf8mb4) FROM users WHERE name NOT LIKE 'a' AND id DIV 2 <=> 3 || id"
+    )
+    assert found.operators == {"*", "like", "div", "<=>"}
+    assert found.casts == {"char", "unsigned integer"}
+    assert facts("SELECT *, t.* FROM users t").operators == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("sql", "count"),
+    [("SELECT 1;", 1), ("", 0), ("-- c", 0), ("SELECT 1; SELECT 2;", 2), ("BEGIN;;SELECT 1", 3)],
+)
+def test_statements_are_counted(sql: str, count: int) -> None:
+    assert facts(sql).statement_count == count

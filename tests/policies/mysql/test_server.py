@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pymysql
@@ -21,6 +21,8 @@ from tests.policies.mysql.catalogs import (
     stored_rows,
 )
 from tests.policies.mysql.generated import Generator
+from tests.policies.mysql.test_differential import texts
+from tests.policies.mysql.watch import Watched, changed_by, fetch
 
 pytestmark = pytest.mark.programs
 
@@ -36,34 +38,6 @@ _OTHER_VALUES = """
                      password_hash = MD5(CONCAT('z', id));
     UPDATE veiled SET ssn = 'another';
 """
-_STATE = (
-    "SELECT table_schema, table_name, table_type, table_comment FROM information_schema.tables"
-    " WHERE table_schema NOT IN ('information_schema') ORDER BY 1, 2",
-    "SELECT routine_schema, routine_name, routine_definition FROM information_schema.routines"
-    " WHERE routine_schema IN ('app', 'hr') ORDER BY 1, 2",
-    "SELECT trigger_schema, trigger_name FROM information_schema.triggers ORDER BY 1, 2",
-    "SELECT * FROM mysql.global_priv ORDER BY user, host",
-    "SELECT * FROM mysql.event",
-    "SELECT * FROM app.users",
-    "SELECT * FROM app.Users",
-    "SELECT * FROM app.orders",
-    "SELECT * FROM app.departments",
-    "SELECT * FROM app.docs",
-    "SELECT * FROM app.audited",
-    "SELECT id, ssn, name FROM app.veiled",
-    "SELECT * FROM app.s1",
-    "SELECT * FROM hr.salaries",
-    "SELECT IS_USED_LOCK('x'), @@sql_mode",
-)
-# One line for all settings of a session, but for those that running anything changes.
-_SESSION = """
-    SELECT MD5(GROUP_CONCAT(variable_name, '=', variable_value ORDER BY variable_name))
-    FROM information_schema.session_variables
-    WHERE variable_name NOT IN (
-        'error_count', 'identity', 'in_transaction', 'insert_id', 'last_gtid', 'last_insert_id',
-        'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'timestamp', 'warning_count'
-    )
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,34 +47,15 @@ def server(mariadb: MariaDbServer) -> Iterator[MariaDbServer]:
     mariadb.run("DROP DATABASE app; DROP DATABASE hr")
 
 
-def fetch(connection: Any, sql: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall())
-
-
-def state(server: MariaDbServer, watcher: Any) -> list[Any]:
-    """What a statement could change on the server."""
-    files = sorted(path.name for path in server.home.iterdir() if path.suffix != ".tmp")
-    return [files, *(sorted(map(repr, fetch(watcher, sql))) for sql in _STATE)]
-
-
 def test_what_the_facts_call_a_read_changes_nothing(server: MariaDbServer) -> None:
     """Run as the superuser, whom no privilege holds back; looked at over a second connection."""
     reads = [row["sql"] for row in statements() if facts(row["sql"]).effect is SqlEffect.READ]
-    with closing(server.connect("app")) as runner, closing(server.connect()) as watcher:
-        before, session = state(server, watcher), fetch(runner, _SESSION)
-        settings = fetch(watcher, "SHOW GLOBAL VARIABLES")
-        ran = 0
+    with closing(Watched(server)) as watched:
         for sql in reads:
-            # What only MySQL 8 has is an error here.
-            with suppress(pymysql.MySQLError):
-                fetch(runner, sql)
-                ran += 1
-            assert fetch(runner, _SESSION) == session, sql
-            assert state(server, watcher) == before, sql
-        assert fetch(watcher, "SHOW GLOBAL VARIABLES") == settings
-    assert ran >= 40
+            watched.run(sql)
+        changes = watched.changes()
+        assert changes == "", (changes, changed_by(server, reads))
+        assert watched.ran >= 40
 
 
 def test_every_common_native_function_is_native_here(server: MariaDbServer) -> None:
@@ -137,17 +92,26 @@ def outputs(connection: Any, sql: str) -> list[list[str]] | None:
     return [sorted(map(repr, column)) for column in zip(*rows, strict=True)]
 
 
-def check_clean_outputs(server: MariaDbServer, count: int) -> Counter[str]:
+def check_clean_outputs(
+    server: MariaDbServer, count: int, *, deciding: bool = False
+) -> Counter[str]:
     """Runs generated reads before and after all labelled values change."""
+    queries = [Generator(seed, deciding).statement() for seed in range(count)]
     with closing(server.connect("app")) as connection:
-        return compare_clean_outputs(server, connection, count)
+        return compare_clean_outputs(server, connection, queries)
 
 
-def compare_clean_outputs(server: MariaDbServer, connection: Any, count: int) -> Counter[str]:
+def decides(found: SqlFacts) -> bool:
+    """Whether labelled values may say which rows there are."""
+    return bool(found.labels_filtered | found.labels_matched | found.labels_compared)
+
+
+def compare_clean_outputs(
+    server: MariaDbServer, connection: Any, queries: Iterable[str]
+) -> Counter[str]:
     reads: dict[str, list[list[str]]] = {}
     seen: Counter[str] = Counter()
-    for seed in range(count):
-        sql = Generator(seed).statement()
+    for sql in queries:
         found = facts(sql)
         first = outputs(connection, sql)
         if first and found.opaque is not None:
@@ -158,9 +122,10 @@ def compare_clean_outputs(server: MariaDbServer, connection: Any, count: int) ->
     server.run(f"USE app; {_OTHER_VALUES}")
     for sql, first in reads.items():
         second = outputs(connection, sql) or []
-        if [len(column) for column in first] != [len(column) for column in second]:
-            assert "NATURAL" in sql or "USING" in sql
+        if decides(facts(sql)):
+            seen["rows hang on labels"] += 1
             continue
+        assert [len(column) for column in first] == [len(column) for column in second], sql
         seen["compared"] += 1
         changed = {
             i for i, pair in enumerate(zip(first, second, strict=True)) if pair[0] != pair[1]
@@ -214,7 +179,11 @@ def test_a_read_needs_no_table_and_no_column_past_its_facts(server: MariaDbServe
     server.run(FIXTURE)
     corpus = [row["sql"] for row in statements() if not row["sql"].startswith(_NO_SELECT)]
     generated = [Generator(seed).statement() for seed in range(10_000, 10_000 + SLICE)]
-    reads = [sql for sql in corpus + generated if facts(sql).effect is SqlEffect.READ]
+    changed = [
+        sql for sql in texts(SLICE, 20_000) if not sql.strip().upper().startswith(_NO_SELECT)
+    ]
+    texts_of_all = corpus + generated + changed
+    reads = [sql for sql in texts_of_all if facts(sql).effect is SqlEffect.READ]
     with closing(server.connect("app")) as owner:
         valid = [sql for sql in reads if error_of(owner, sql) == 0]
         assert len(valid) > SLICE / 8
@@ -223,6 +192,22 @@ def test_a_read_needs_no_table_and_no_column_past_its_facts(server: MariaDbServe
         less = grants(facts("SELECT id FROM users"))
         assert narrowed(server, owner, less, "SELECT id FROM users ORDER BY ssn") in _DENIED
         fetch(owner, "DROP USER narrow")
+
+
+def test_rows_are_the_same_where_the_facts_say_that_no_label_decides(
+    server: MariaDbServer,
+) -> None:
+    server.run(FIXTURE)
+    seen = check_clean_outputs(server, SLICE, deciding=True)
+    assert seen["compared"] > SLICE / 20
+    assert seen["rows hang on labels"] > SLICE / 40
+
+
+@pytest.mark.full
+def test_rows_are_the_same_at_full_count(server: MariaDbServer) -> None:
+    server.run(FIXTURE)
+    seen = check_clean_outputs(server, FULL, deciding=True)
+    assert seen["rows hang on labels"] > FULL / 40
 
 
 @pytest.mark.full

@@ -113,6 +113,7 @@ def test_so_many_run_at_once_and_no_more(desk: Desk) -> None:
     assert desk.call(ROY) is None
 
 
+@pytest.mark.sources
 def test_idle_accounts_are_forgotten_and_used_ones_are_not(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

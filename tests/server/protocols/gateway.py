@@ -35,6 +35,7 @@ from server.approvals.approvals import Approvals
 from server.backends import Backend, ColumnRule
 from server.gate import Gate
 from server.identity.oidc import Identified
+from server.parsing.in_process import InProcess
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
 from tests.fixtures.postgres import PostgresDatabase, SampleDatabase
@@ -131,7 +132,11 @@ class Door:
 
 
 @asynccontextmanager
-async def opened(sample: SampleDatabase, store_database: PostgresDatabase) -> AsyncIterator[Door]:
+async def opened(
+    sample: SampleDatabase,
+    store_database: PostgresDatabase,
+    search_path: tuple[str, ...] = ("public",),
+) -> AsyncIterator[Door]:
     """The whole of it, on a store of its own."""
     async with AsyncExitStack() as lifetime:
         store = await Store.open(store_database.dsn)
@@ -140,7 +145,8 @@ async def opened(sample: SampleDatabase, store_database: PostgresDatabase) -> As
         journal = await Journal.open(store, gateway="test", digest_key=key)
         lifetime.push_async_callback(journal.close)
         labels = {("public", "customers", "ssn"): "pii"}
-        connector = PostgresConnector(shop(sample, labels=labels), credentials(sample))
+        target = shop(sample, labels=labels, search_path=search_path)
+        connector = PostgresConnector(target, credentials(sample))
         lifetime.push_async_callback(connector.close)
         rules = {(TableName("public", "customers"), "ssn"): ColumnRule("pii", "keep_last(4)")}
         admission, _switch = await lifetime.enter_async_context(
@@ -148,7 +154,7 @@ async def opened(sample: SampleDatabase, store_database: PostgresDatabase) -> As
         )
         gate = Gate(
             Rules(),
-            {"shop": Backend(SHOP, connector, rules)},
+            {"shop": Backend(SHOP, connector, rules, InProcess())},
             Approvals(store, journal, timedelta(minutes=5)),
             journal,
             Masker(PseudonymKey(b"a pseudonym key of 32 bytes long"), FindsNothing()),

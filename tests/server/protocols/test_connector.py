@@ -224,7 +224,7 @@ async def test_nothing_of_a_call_is_left_for_the_next_one(connector: PostgresCon
             " current_setting('search_path'), current_setting('statement_timeout')"
         ),
     )
-    path = b'"pg_catalog", "public", "pg_temp"'
+    path = b"public, pg_temp"
     assert cells(found) == [[b"0", b"0", b"0", None, path, b"1min"]]
 
 

@@ -9,8 +9,9 @@ from recordings.events import Column, Columns, Done, Event, Failed, Native, Rows
 from recordings.rows import ROW_CODECS
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.awaited import Ended
 from server.protocols.postgres.codec import NEED_DATA, NeedData
-from server.protocols.postgres.conversation import Conversation, Ended
+from server.protocols.postgres.conversation import Conversation
 from server.protocols.postgres.own import Own, queries, statements
 
 PINNED = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}

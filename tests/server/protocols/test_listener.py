@@ -116,7 +116,7 @@ async def test_a_refusal_carries_code_policy_and_next_step(door: Door) -> None:
 
 async def test_several_statements_in_one_query_are_refused_as_one(door: Door) -> None:
     client = await door.client()
-    replies = await client.query("SELECT 1; DROP TABLE orders")
+    replies = await client.query("SELECT 1; DELETE FROM orders")
     assert tags(replies) == "EZI"
     assert errors(replies)[0][0] == "42501"
 
@@ -336,7 +336,7 @@ async def test_a_setting_that_has_no_effect_is_said_with_a_notice(door: Door) ->
     replies = await client.log_in(
         TOKEN, {"user": "ada", "database": "shop", "TimeZone": "Europe/Oslo"}
     )
-    assert tags(replies).startswith("NRR")
+    assert tags(replies).startswith("RRN")  # pgjdbc takes none before it is let in
     assert b.ParameterStatus("TimeZone", "UTC") in replies
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policies.errors import ProtocolError
-from policies.model import Parameter, SqlPrepare, SqlStatement
+from policies.model import Parameter, SqlPrepare, SqlStatement, Stage
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.names import MAX_NAMES
 from server.protocols.postgres.plan import Asks, Group, Planner
@@ -48,11 +50,12 @@ def test_a_bind_waits_for_what_follows_it() -> None:
 def test_a_bind_without_its_execute_is_an_action_too() -> None:
     planner = prepared()
     bound, synced = planned(planner, BIND, f.Close("S", "x"))[0], f.Sync()
-    assert (bound.asks, bound.action, bound.messages) == (Asks.BIND, STATEMENT, [BIND])
+    action = replace(STATEMENT, stage=Stage.BIND)
+    assert (bound.asks, bound.action, bound.messages) == (Asks.BIND, action, [BIND])
     planned(planner, synced)
     planner.ready("T")
     (group,) = planned(planner, f.Execute("p", 7), synced)
-    assert group.action == SqlStatement(STATEMENT.text, STATEMENT.parameters, max_rows=7)
+    assert group.action == replace(STATEMENT, max_rows=7, stage=Stage.EXECUTE)
 
 
 def test_what_asks_for_nothing_goes_under_the_sessions_own_grant() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -26,7 +27,13 @@ def test_it_says_who_wants_what_through_which_agent_and_where_to_decide() -> Non
     assert (told["agent"], told["target"]) == ("claude-code", "shop")
     assert told["effect"] == "write"
     assert told["tables"] == [
-        {"table": "public.customers", "verb": "update", "columns": ["email"], "labels": ["pii"]}
+        {
+            "table": "public.customers",
+            "verb": "update",
+            "columns": ["email"],
+            "labels": ["pii"],
+            "kind": "table",
+        }
     ]
     assert told["policies"] == ["changes-need-approval: A DBA agrees."]
     assert told["digest"] == ticket().digest.hex()
@@ -41,6 +48,13 @@ def test_it_says_what_is_still_needed_a_line_a_requirement() -> None:
 def test_nothing_is_needed_of_a_ticket_that_is_closed() -> None:
     told = content(of=ticket(state="denied"), event="denied")["data"]
     assert (told["state"], told["progress"]) == ("denied", [])
+
+
+def test_of_a_preview_the_count_is_told_and_nothing_else() -> None:
+    assert "preview_rows" not in content()["data"]
+    tried = orjson.loads(orjson.dumps(document(replace(news(), changed=12))))["data"]
+    assert tried.pop("preview_rows") == 12
+    assert tried == content()["data"]
 
 
 def test_statement_parameters_and_reason_stay_at_home() -> None:

@@ -1,0 +1,39 @@
+"""Settings that a statement asks for by a parameter: what was bound decides whether they are shown.
+
+SQLAlchemy sends `current_setting($1::VARCHAR)`. Text and facts are the same for every value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from policies.model import Action, Parameter, SqlPlan, SqlStatement
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts
+from policies.sql.not_understood import NotUnderstood
+from policies.sql.settings import check_shown
+
+_NOT_SHOWN: Final = Opaque(
+    "SETTING_NOT_ALLOWED",
+    "A setting that a parameter names is not shown.",
+    "Ask for another setting, or write its name out.",
+)
+
+
+def asked_by_parameters(facts: SqlFacts, action: Action) -> SqlFacts:
+    """The facts, or opaque where a bound name is that of a setting with a secret."""
+    if not facts.settings_asked or not isinstance(action, SqlStatement | SqlPlan):
+        return facts
+    bound = action.parameters
+    if all(n <= len(bound) and _is_shown(bound[n - 1]) for n in facts.settings_asked):
+        return facts
+    return replace(facts, effect=SqlEffect.OPAQUE, opaque=_NOT_SHOWN)
+
+
+def _is_shown(parameter: Parameter) -> bool:
+    """Text is the same in both formats."""
+    try:
+        check_shown((parameter.value or b"").decode())
+    except (NotUnderstood, UnicodeDecodeError):
+        return False
+    return True

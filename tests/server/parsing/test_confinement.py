@@ -1,0 +1,27 @@
+"""What a parser that was taken over could reach: no secret, file, socket or process."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.parsing.pools import ask, spiteful
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_no_secret_of_the_gateway_is_in_a_parsers_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OSTIARY_BACKEND_PASSWORD", "canary-7f3a")
+    async with spiteful() as pool:
+        facts = await ask(pool, "SELECT 1 /* environment */")
+    assert facts.opaque is None
+    assert not {name for name in facts.functions if "OSTIARY" in name or "canary" in name}
+    assert len(facts.functions) <= 4  # LC_CTYPE, which Python sets, and LD_LIBRARY_PATH
+
+
+async def test_a_parser_opens_no_file_and_no_socket() -> None:
+    async with spiteful() as pool:
+        facts = await ask(pool, "SELECT 1 /* reach out */")
+    assert facts.opaque is None
+    assert facts.functions == frozenset()
