@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from policies.errors import Place
+from policies.sql.secret_positions import cleaned
 
 LONGEST_EXCERPT: Final = 120
 """Characters of the line that an excerpt shows, round the span."""
@@ -24,7 +25,10 @@ def place_of(text: str, span: tuple[int, int]) -> Place | None:
 
 
 def place_at(text: str, offset: int, length: int = 1) -> Place:
-    """Where so many characters stand, the first of them at `offset` from 0."""
+    """Where so many characters stand, the first of them at `offset` from 0.
+
+    There is no excerpt of a text that holds a secret: it would be shown and kept with the refusal.
+    """
     begins = text.rfind("\n", 0, offset) + 1
     ends = text.find("\n", offset)
     line = text[begins : ends if ends >= 0 else len(text)]
@@ -33,7 +37,7 @@ def place_at(text: str, offset: int, length: int = 1) -> Place:
         line=text.count("\n", 0, offset) + 1,
         column=column + 1,
         offset=offset + 1,
-        excerpt=_excerpt(line, column, length),
+        excerpt=_excerpt(line, column, length) if cleaned(text).text == text else "",
     )
 
 

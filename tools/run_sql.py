@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import FailFast, Field, JsonValue
 
@@ -81,7 +81,7 @@ class RunSqlOutput(Output):
     masked_columns: dict[str, str]
     duration_ms: int
     session: str
-    dry_run: dict[str, JsonValue] | None = None
+    dry_run: dict[str, Any] | None = None
 
 
 def action(arguments: RunSqlArguments, call: Call) -> SqlStatement:
@@ -194,7 +194,7 @@ def _sql_error(failed: Failed, outcome: Outcome, text: str) -> Problem:
     }
     if 0 < failed.position <= len(text):
         place = place_at(text, failed.position - 1)
-        document |= {"at": str(place), "excerpt": place.excerpt}
+        document |= {"at": str(place), "excerpt": place.excerpt or None}
     return Problem(document)
 
 

@@ -68,7 +68,7 @@ def refused(refusal: Refusal) -> Problem:
         "subject": refusal.subject or None,
         "span": list(refusal.span) if refusal.span else None,
         "at": str(place) if place else None,
-        "excerpt": place.excerpt if place else None,
+        "excerpt": (place.excerpt or None) if place else None,
         "next_step": refusal.next_step,
         "would_pass": list(refusal.would_pass) or None,
     }

@@ -56,12 +56,8 @@ async def test_a_dry_run_of_a_read_tells_the_verdict_and_the_plan(world: World) 
     assert any("1000 rows" in each for each in found["obligations"])
     assert found["facts"]["effect"] == "read"
     [step] = found["plan"]
-    assert step == {
-        "depth": 0,
-        "node": "Index Scan",
-        "relation": "orders",
-        "estimated_rows": 1,
-    }
+    assert step.pop("node") in ("Index Scan", "Seq Scan"), step  # by the statistics that there are
+    assert step == {"depth": 0, "relation": "orders", "estimated_rows": 1}
 
 
 async def test_a_dry_run_of_a_change_names_who_must_agree_and_runs_nothing(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.places import LONGEST_EXCERPT, place_of
+from policies.places import LONGEST_EXCERPT, place_at, place_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,8 @@ def test_a_long_line_is_shown_round_the_span() -> None:
 
 def test_a_span_that_is_not_in_the_text_has_no_place() -> None:
     assert place_of("SELECT 1", (5, 50)) is None
+
+
+def test_a_statement_with_a_secret_is_not_quoted() -> None:
+    place = place_at("ALTER USER ann PASSWORD 'letmein-9'", 0)
+    assert (place.line, place.column, place.excerpt) == (1, 1, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -97,10 +98,16 @@ async def test_l08_a_caller_that_leaves_during_the_commit_is_recorded_by_what_th
                 "SELECT session FROM records JOIN bodies USING (stream, sequence) WHERE body = $1"
             )
             session = await journal.fetchval(found, insert(mark).encode())
-        (outcome,) = await until(lambda: documents_of(world, session, "outcome"))
+        outcome = await until(lambda: ran(world, session))
     finally:
         world.direct_execute("DROP TRIGGER linger ON effects; DROP FUNCTION linger")
     assert (outcome["status"], (await effects(world))[mark]) == ("completed", 1)
+
+
+async def ran(world: World, session: str) -> dict[str, Any] | None:
+    """The outcome of what ran. A trigger that is new to the gateway has it judge once more."""
+    outcomes = await documents_of(world, session, "outcome")
+    return next((o for o in outcomes if o["status"] != "CatalogChanged"), None)
 
 
 async def test_l08_a_statement_out_of_time_is_recorded_as_such(world: World) -> None:
