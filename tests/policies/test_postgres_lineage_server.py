@@ -44,13 +44,20 @@ class Twins:
     catalog: Catalog
 
 
+STEADY: Final = """DO $$ DECLARE t regclass; BEGIN
+    FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+    LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = false)', t); END LOOP;
+END $$"""
+"""Plans, and with them the order of rows, stay the same while a test runs."""
+
+
 @pytest.fixture
 async def twins(postgres: PostgresServer, database: PostgresDatabase) -> AsyncIterator[Twins]:
     twin = f"{database.name}_twin"
     await execute(postgres.dsn("postgres"), f"CREATE DATABASE {twin}")
     dsn = postgres.dsn(twin)
-    await execute(database.dsn, SCHEMA, rows(CYRILLIC))
-    await execute(dsn, SCHEMA, rows(GEORGIAN))
+    await execute(database.dsn, SCHEMA, rows(CYRILLIC), STEADY, "ANALYZE")
+    await execute(dsn, SCHEMA, rows(GEORGIAN), STEADY, "ANALYZE")
     one, other = await asyncpg.connect(database.dsn), await asyncpg.connect(dsn)
     for connection in (one, other):
         await connection.execute("SET statement_timeout = '20s'")
