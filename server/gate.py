@@ -256,7 +256,10 @@ class Gate:
         """A grant for what the gateway does by itself, its intent committed. Raises `Denied`."""
         decision = self.decision_point.decide(request)
         if decision.effect is not Effect.PERMIT or decision.approvals:
-            raise Denied(decision.refusal or unmet(decision))
+            refusal = decision.refusal or unmet(decision)
+            denied = replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
+            await self._refuse(request, denied)
+            raise Denied(refusal)
         await self.journal.commit(records.intent(request, decision))
         return Grant(request, decision, _ONLY_THE_GATE)
 
