@@ -36,20 +36,22 @@ test: $(VENV)/.test  ## tests that need only the registries' Python packages, no
 	@echo "and 'gateways' (suites that start and stop gateways of their own)."
 	@echo "run them with: make test-all"
 
-test-all: $(VENV)/.test $(VENV)/.programs  ## every test: real programs and full counts too
+test-all: $(VENV)/.test $(VENV)/.programs $(VENV)/.quality  ## every test: real programs and full counts too
 	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
-	  $(BIN)/python -m pytest -m "not full" -n 2 --dist loadfile
+	  $(BIN)/python -m pytest -m "not full" -n 2 --dist loadfile --durations=15
 	PATH="$(abspath $(BIN)):$$PATH" OSTIARY_PROGRAMS="$(abspath $(VENV))/programs" \
-	  $(BIN)/python -m pytest -m full -n 2 --dist loadfile
+	  $(BIN)/python -m pytest -m full -n 2 --dist loadfile --durations=15
 	$(MAKE) test-compiled
 
 test-compiled: $(VENV)/compiled/.made  ## the tests of the modules that can be compiled, in that form
 	cd $(VENV)/compiled && $(abspath $(BIN))/python -m pytest $(COMPILED_TESTS) \
 	  -m "not programs and not full and not gateways and not sources" -n 2 --dist loadfile
 
-bench: $(VENV)/compiled/.made  ## a governed call beside the SDK's bare tool; facts and decisions beside the bare libraries
-	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.calls
-	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.facts
+bench: $(VENV)/compiled/.made $(VENV)/.quality  ## calls, facts, masking and rows wire to wire, beside the bare libraries; fails where a bound is missed
+	cd $(VENV)/compiled && missed=; \
+	  for each in calls facts masking_engine masking_rows masking_wire quality; do \
+	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
+	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
 
 clean:  ## remove the environment and the demo's state
 	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis
@@ -67,6 +69,12 @@ $(VENV)/.runtime: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml .ci/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/.runtime
+
+# presidio-evaluator's sentences, without the models that it could judge.
+$(VENV)/.quality: pyproject.toml .ci/constraints.txt $(VENV)/.test
+	$(PIP) --editable '.[quality]'
+	$(PIP) --no-deps presidio-evaluator
+	@touch $@
 
 # A wheel with compiled modules, as it is installed for speed, and the tests beside it.
 $(VENV)/compiled/.made: $(shell find server tools policies masking recordings tests -name '*.py') .ci/compiled.py pyproject.toml $(VENV)/.test

@@ -13,8 +13,9 @@ from presidio_anonymizer import AnonymizerEngine
 from presidio_anonymizer.entities import OperatorConfig, RecognizerResult
 from presidio_anonymizer.operators import Operator, OperatorType
 
-from masking.operators import PseudonymKey, mask_text, parse_operator
+from masking.operators import PseudonymKey, parse_operator
 from masking.spans import Span, placeholder
+from masking.text_masks import mask_text
 
 OPERATOR: Final = "ostiary"
 PLACEHOLDER: Final = "ostiary_placeholder"

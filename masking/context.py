@@ -7,7 +7,7 @@ without an NLP engine it does not read the text at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from presidio_analyzer import ContextAwareEnhancer, EntityRecognizer, RecognizerResult
@@ -45,10 +45,21 @@ class WindowContextEnhancer(ContextAwareEnhancer):
         words = {r.id: frozenset(r.context or ()) for r in recognizers}
         for result in raw_results:
             wanted = words[result.recognition_metadata[RecognizerResult.RECOGNIZER_IDENTIFIER_KEY]]
-            near = [*_before(text, result.start), *(context or ())]
-            if wanted and any(says(wanted, word) for word in near):
-                result.score = min(1.0, max(result.score + _BOOST, _AT_LEAST))
+            if has_context(wanted, text, result.start, context or ()):
+                result.score = boosted(result.score)
         return raw_results
+
+
+def boosted(score: float) -> float:
+    """What a result scores beside a context word."""
+    return min(1.0, max(score + _BOOST, _AT_LEAST))
+
+
+def has_context(wanted: Container[str], text: str, start: int, column_words: Sequence[str]) -> bool:
+    """Whether a wanted word is in the column's name, or shortly before `start` on its line."""
+    if not wanted:
+        return False
+    return any(says(wanted, word) for word in (*column_words, *_before(text, start)))
 
 
 def _before(text: str, start: int) -> list[str]:

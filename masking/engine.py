@@ -10,23 +10,26 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry
-from presidio_analyzer.nlp_engine import NoOpNlpEngine
-from presidio_analyzer.predefined_recognizers import CryptoRecognizer, IbanRecognizer
+from presidio_analyzer import (
+    AnalyzerEngine,
+    EntityRecognizer,
+    RecognizerRegistry,
+    RecognizerResult,
+)
+from presidio_analyzer.nlp_engine import NlpArtifacts, NoOpNlpEngine
 
+from masking import packs
 from masking.context import WindowContextEnhancer
-from masking.prefilter import may_hold_in, name_words
-from masking.recognizers.card import PaymentCardRecognizer
-from masking.recognizers.email import EmailAddressRecognizer
-from masking.recognizers.phone import WrittenPhoneRecognizer
-from masking.recognizers.secrets import secret_recognizers
-from masking.recognizers.ssn import SocialSecurityRecognizer
+from masking.entities import THRESHOLD, Recognition
+from masking.prefilter import may_hold_anything, may_hold_in, name_words
 from masking.spans import Span, disjoint_cover, whole
 
 _LANGUAGE: Final = "en"
+_LOG: Final = logging.getLogger("ostiary.masking")
 _PRESIDIO_LOG: Final = "presidio-analyzer"
 
-THRESHOLD: Final = 0.5
+_AS_IT_STANDS: Final = Recognition()
+
 LONGEST_TEXT: Final = 1 << 20
 """Characters; a longer text is masked as a whole."""
 
@@ -47,17 +50,9 @@ class _TimeoutsRaise(logging.Filter):
         return True
 
 
-def recognizers() -> list[EntityRecognizer]:
+def recognizers(recognition: Recognition = _AS_IT_STANDS) -> list[EntityRecognizer]:
     """The curated set. Presidio's other defaults flag ids, hashes and hosts (or take seconds)."""
-    return [
-        EmailAddressRecognizer(),
-        WrittenPhoneRecognizer(),
-        PaymentCardRecognizer(),
-        IbanRecognizer(),
-        SocialSecurityRecognizer(),
-        CryptoRecognizer(),
-        *secret_recognizers(),
-    ]
+    return packs.recognizers(recognition)
 
 
 def analyzer(chosen: Sequence[EntityRecognizer]) -> AnalyzerEngine:
@@ -80,7 +75,10 @@ class Scanner:
     """Finds entities in texts. Pure: the same text and context always give the same spans."""
 
     def __init__(self, chosen: Sequence[EntityRecognizer] | None = None) -> None:
-        self._engine = analyzer(recognizers() if chosen is None else chosen)
+        self.recognizers = recognizers() if chosen is None else list(chosen)
+        self._may_hold_in = may_hold_in if chosen is None else may_hold_anything
+        self._engine = analyzer(self.recognizers)
+        self.entities: list[str] = self._engine.get_supported_entities(_LANGUAGE)
         self._log = logging.getLogger(_PRESIDIO_LOG)
         self._log.addFilter(_TimeoutsRaise())
         self._log.setLevel(logging.WARNING)
@@ -88,22 +86,39 @@ class Scanner:
     def spans(self, texts: Sequence[str], context: str) -> list[list[Span]]:
         """Disjoint spans of each text, in order; `context` is the column's name, or empty.
 
-        A text that is too long, or in which a pattern gave up, is one span from end to end.
+        A text that is too long, or in which a recognizer failed, is one span from end to end.
         """
-        found = {text: self._spans(text, context) for text in dict.fromkeys(texts)}
+        found = {text: self.guarded(text, context) for text in dict.fromkeys(texts)}
         return [found[text] for text in texts]
 
-    def _spans(self, text: str, context: str) -> list[Span]:
-        if not may_hold_in(context, text):
-            return []
-        if len(text) > LONGEST_TEXT or not self._log.isEnabledFor(logging.WARNING):
+    def guarded(self, text: str, context: str) -> list[Span]:
+        """`analyze` behind the hand-made prefilter; where it fails, the whole text."""
+        return self.unfiltered(text, context) if self._may_hold_in(context, text) else []
+
+    def unfiltered(self, text: str, context: str) -> list[Span]:
+        """`analyze`; where it fails, the whole text."""
+        if len(text) > LONGEST_TEXT or not self.reports_timeouts():
             return whole(text)
         try:
             return self.analyze(text, context)
-        except (PatternTimedOut, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - recognizers are others' code: fail closed
+            _LOG.warning("a recognizer failed, a text is masked whole: %s", type(error).__name__)
             return whole(text)
+
+    def reports_timeouts(self) -> bool:
+        """Whether a pattern that gives up is heard of: not while warnings are silenced."""
+        return self._log.isEnabledFor(logging.WARNING)
+
+    def artifacts(self, text: str) -> NlpArtifacts:
+        return self._engine.nlp_engine.process_text(text, _LANGUAGE)
 
     def analyze(self, text: str, context: str) -> list[Span]:
         """What Presidio finds, without the prefilter before it."""
         results = self._engine.analyze(text, language=_LANGUAGE, context=name_words(context))
-        return disjoint_cover(Span(r.start, r.end, r.entity_type, r.score) for r in results)
+        return disjoint_cover(map(span_of, results))
+
+
+def span_of(result: RecognizerResult) -> Span:
+    """The span of a result, with the name of its recognizer where the result says it."""
+    found_by = (result.recognition_metadata or {}).get(RecognizerResult.RECOGNIZER_NAME_KEY, "")
+    return Span(result.start, result.end, result.entity_type, result.score, found_by)

@@ -1,4 +1,10 @@
-"""Mask operators: what is left of a text under a column rule. Types are `masking.values`' matter.
+"""Mask operators: what a column rule may say, and how it is written. What they leave of a value
+is `masking.text_masks`' and `masking.values`' matter.
+
+A column has one operator, so that no second query shows the part that the first one hid; what is
+computed from the column is not delivered under it, but redacted (`server.obligations`). `keep_last`
+and `partial` never show half of a value or more, `digits` shows its length and separators,
+truncated dates and buckets a range.
 
 Without Presidio, because they run in the gateway's own process; `masking.anonymizer` registers
 the same ones with Presidio's anonymizer.
@@ -6,11 +12,16 @@ the same ones with Presidio's anonymizer.
 
 from __future__ import annotations
 
-import base64
-import hmac
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from masking.pseudonyms import PseudonymKey
+
+__all__ = ["EXPLAINED", "OPERATORS", "REDACTED", "Operator", "PseudonymKey", "parse_operator"]
 
 REDACTED: Final = "<redacted>"
 
@@ -22,7 +33,7 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same value."""
+    """Always the same value, where it is one of the column's type."""
 
     value: str
 
@@ -30,6 +41,15 @@ class Constant:
 @dataclass(frozen=True, slots=True)
 class Redact:
     """`<redacted>` where the type can hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The first and last letters and digits; fewer than half of them, or none at all."""
+
+    first: int
+    last: int
+    character: str = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +65,30 @@ class Email:
 
 
 @dataclass(frozen=True, slots=True)
-class Year:
-    """1 January of the same year."""
+class Digits:
+    """Other digits for the digits, in the same places; letters go. Equal digits stay equal."""
+
+    domain: str = "digits"
+
+
+class Unit(StrEnum):
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """The first moment of the same year, month or day."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The greatest multiple of `size` that is not above the number."""
+
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,108 +98,134 @@ class Pseudonym:
     domain: str
 
 
-Operator = Null | Constant | Redact | KeepLast | Email | Year | Pseudonym
+ByValue = Partial | KeepLast | Email | Digits | Truncate | Bucket | Pseudonym
+"""What is left depends on the value; a document's values are masked one by one."""
 
-OPERATORS: Final = (
-    "null", "constant(x)", "redact", "keep_last(n)", "email", "year", "pseudonym(domain)",
+
+@dataclass(frozen=True, slots=True)
+class WithKeys:
+    """The keys of a JSON document go under the operator too, as its values do."""
+
+    operator: ByValue
+
+
+Operator = Null | Constant | Redact | ByValue | WithKeys
+
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_COUNT: Final = re.compile(r"[1-9][0-9]?")
+_PARTIAL: Final = re.compile(r"([0-9]{1,2})\s*,\s*([0-9]{1,2})(?:\s*,\s*([*#\u2022xX]))?")
+_SIZE: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def _counted(argument: str) -> Operator | None:
+    return KeepLast(int(argument)) if _COUNT.fullmatch(argument) else None
+
+
+def _partial(argument: str) -> Operator | None:
+    match = _PARTIAL.fullmatch(argument)
+    if match is None or not int(match[1]) + int(match[2]):
+        return None
+    return Partial(int(match[1]), int(match[2]), match[3] or "*")
+
+
+def _digits(argument: str) -> Operator | None:
+    return Digits(argument) if _DOMAIN.fullmatch(argument) else None
+
+
+def _bucket(argument: str) -> Operator | None:
+    sized = _SIZE.fullmatch(argument) and int(argument) > 1
+    return Bucket(int(argument)) if sized else None
+
+
+def _pseudonym(argument: str) -> Operator | None:
+    return Pseudonym(argument) if _DOMAIN.fullmatch(argument) else None
+
+
+def _with_keys(argument: str) -> Operator | None:
+    inner = parse_operator(argument)
+    return WithKeys(inner) if isinstance(inner, ByValue) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Syntax:
+    """How an operator is written: `alone` without an argument, `read` with one."""
+
+    written: str
+    explained: str
+    alone: Operator | None = None
+    read: Callable[[str], Operator | None] | None = None
+
+
+_SYNTAXES: Final[Mapping[str, _Syntax]] = MappingProxyType(
+    {
+        "null": _Syntax("null", "NULL, in every type", Null()),
+        "redact": _Syntax("redact", "<redacted> in text and JSON, NULL in other types", Redact()),
+        "constant": _Syntax(
+            "constant(text)", "always this value, or NULL where the type has no such value"
+        ),
+        "keep_last": _Syntax(
+            "keep_last(4)", "the last 1 to 99 letters and digits, and never half of them or more",
+            read=_counted,
+        ),
+        "partial": _Syntax(
+            "partial(2,4)",
+            "the first 2 and the last 4 letters and digits, and never half of them or more; a "
+            "third argument is the mask character: one of * # \u2022 x X",
+            read=_partial,
+        ),
+        "email": _Syntax("email", "the domain of an e-mail address: ***@example.com", Email()),
+        "digits": _Syntax(
+            "digits", "other digits in the same format, equal for equal digits; digits(domain) "
+            "keeps domains apart (letters, digits, _ and -)",
+            Digits(), _digits,
+        ),
+        "year": _Syntax("year", "1 January of the same year", Truncate(Unit.YEAR)),
+        "month": _Syntax("month", "the first day of the same month", Truncate(Unit.MONTH)),
+        "day": _Syntax("day", "the day of a moment, without its time", Truncate(Unit.DAY)),
+        "bucket": _Syntax(
+            "bucket(10)", "the number rounded down to a multiple of 2 or more", read=_bucket
+        ),
+        "pseudonym": _Syntax(
+            "pseudonym(domain)",
+            "a stand-in that is equal for equal values of one domain (letters, digits, _ and -)",
+            read=_pseudonym,
+        ),
+        "with_keys": _Syntax(
+            "with_keys(pseudonym(domain))",
+            "the keys of JSON documents go under the operator too; one that depends on the value",
+            read=_with_keys,
+        ),
+    }
 )  # fmt: skip
 
-_SYNTAX: Final = re.compile(r"(?P<name>[a-z_]+)(?:\((?P<argument>.*)\))?", re.DOTALL)
+OPERATORS: Final = tuple(syntax.written for syntax in _SYNTAXES.values())
+"""One example of each, as it is written in a column rule."""
+
+EXPLAINED: Final = "; ".join(f"{s.written}: {s.explained}" for s in _SYNTAXES.values())
+
+_WRITTEN: Final = re.compile(r"(?P<name>[a-z_]+)(?:\((?P<argument>[^\x00]*)\))?", re.DOTALL)
 
 
 def parse_operator(text: str) -> Operator:
     """The operator that a configured mask such as `keep_last(4)` names.
 
-    Raises ValueError with what would be right.
+    Raises ValueError with what would be right, without the text: it may hold what should be hidden.
     """
-    syntax = _SYNTAX.fullmatch(text.strip())
-    if syntax is None:
-        raise _unknown(text)
-    match syntax["name"], syntax["argument"]:
-        case "null", None:
-            return Null()
-        case "redact", None:
-            return Redact()
-        case "email", None:
-            return Email()
-        case "year", None:
-            return Year()
-        case "constant", str(value):
-            return Constant(value)
-        case "keep_last", str(count) if re.fullmatch(r"[1-9][0-9]?", count.strip()):
-            return KeepLast(int(count))
-        case "pseudonym", str(domain) if domain.strip():
-            return Pseudonym(domain.strip())
-        case _:
-            raise _unknown(text)
+    written = _WRITTEN.fullmatch(text.strip())
+    syntax = None if written is None else _SYNTAXES.get(written["name"])
+    if written is None or syntax is None:
+        raise ValueError(_known())
+    argument = written["argument"]
+    if argument is None:
+        operator = syntax.alone
+    elif written["name"] == "constant":
+        operator = Constant(argument)
+    else:
+        operator = syntax.read(argument.strip()) if syntax.read else None
+    if operator is None:
+        raise ValueError(f"{_known()}; {syntax.written} is {syntax.explained}")
+    return operator
 
 
-def _unknown(text: str) -> ValueError:
-    return ValueError(f"no mask operator {text!r}; there are {', '.join(OPERATORS)}")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class PseudonymKey:
-    """The key ring's secret for pseudonyms; its representation doesn't show it."""
-
-    secret: bytes
-
-    def digest(self, domain: str, kind: str, value: bytes) -> bytes:
-        """32 bytes that depend on the value and tell nothing of it without the key."""
-        domain_key = hmac.digest(self.secret, b"domain:" + domain.encode(), "sha256")
-        return hmac.digest(domain_key, kind.encode() + b"\0" + value, "sha256")
-
-
-def mask_text(operator: Operator, text: str, key: PseudonymKey) -> str | None:
-    """What is left of a text, or None for nothing."""
-    match operator:
-        case Null():
-            return None
-        case Constant(value):
-            return value
-        case Redact():
-            return REDACTED
-        case KeepLast(count):
-            return _keep_last(text, count)
-        case Email():
-            return _domain_only(text)
-        case Year():
-            return _year_only(text)
-        case Pseudonym(domain):
-            return _pseudonym(text, domain, key)
-        case _:
-            assert_never(operator)
-
-
-def _keep_last(text: str, count: int) -> str:
-    hidden = sum(map(str.isalnum, text)) - count
-    if hidden <= count:
-        return REDACTED
-    masked = []
-    for character in text:
-        hide = character.isalnum() and hidden > 0
-        hidden -= hide
-        masked.append("*" if hide else character)
-    return "".join(masked)
-
-
-_ADDRESS: Final = re.compile(r"\s*[^@\s]+@([^@\s]+\.[^@\s.]+)\s*")
-
-
-def _domain_only(text: str) -> str:
-    address = _ADDRESS.fullmatch(text)
-    return REDACTED if address is None else f"***@{address[1]}"
-
-
-_DATE: Final = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}(?:[ T].*)?", re.DOTALL)
-
-
-def _year_only(text: str) -> str:
-    date = _DATE.fullmatch(text.strip())
-    return REDACTED if date is None else f"{date[1]}-01-01"
-
-
-def _pseudonym(text: str, domain: str, key: PseudonymKey) -> str:
-    """80 bits in base32, of the text without case and outer blanks, so that spellings join."""
-    digest = key.digest(domain, "text", text.strip().casefold().encode("utf-8", "surrogatepass"))
-    return "p_" + base64.b32encode(digest[:10]).decode().lower()
+def _known() -> str:
+    return f"write {', '.join(OPERATORS[:-1])} or {OPERATORS[-1]}"

@@ -9,7 +9,7 @@ recognizer of `masking.engine`, and each is monotone (true of a text if true of 
   part that they report, and stay silent without it;
 - US_SSN: each of Presidio's patterns is nine ASCII digits with at most one of "- ." after the
   third and after the fifth: a PHONE_RUN;
-- IBAN_CODE: the condition is the beginning of Presidio's only pattern, without its look-behind;
+- IBAN_CODE: our own recognizer looks only where the condition matches;
 - CRYPTO: the pattern is `(bc1|[13])` and 25 or more of a class that is ASCII letters and digits.
   Case folding adds two non-ASCII letters to it, but neither passes the checksum.
 
@@ -22,6 +22,8 @@ import re
 from collections.abc import Container, Sequence
 from typing import Final
 
+from masking.encodings import may_hold_encoded
+
 _PHONE_PUNCTUATION: Final = (
     r"[-xX\u2010-\u2015\u2212\u30FC\uFF0D-\uFF0F "
     r"\u00A0\u00AD\u200B\u2060\u3000()\uFF08\uFF09\uFF3B\uFF3D.\[\]/~\u2053\u223C\uFF5E]"
@@ -31,10 +33,20 @@ _PHONE_PUNCTUATION: Final = (
 PHONE_RUN: Final = re.compile(rf"\d(?:{_PHONE_PUNCTUATION}{{0,4}}\d){{6}}")
 """Seven digits that could be a phone number; a shorter one is nobody's secret."""
 
-CARD_RUN: Final = re.compile(r"[0-9](?:[ \-.\u00A0\u2010-\u2015]?[0-9]){11,}")
-"""Twelve or more digits, single separators between them."""
+CARD_RUN: Final = re.compile(r"[0-9](?:[ \-._/\u00A0\u2010-\u2015]{0,3}[0-9]){11,}")
+"""Twelve or more digits, at most three separators between two of them."""
 
-_IBAN_HEAD: Final = re.compile(r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2}")
+IBAN_COUNTRIES: Final = (
+    "AD|AE|AL|AT|AZ|BA|BE|BG|BH|BI|BR|BY|CH|CR|CY|CZ|DE|DJ|DK|DO|EE|EG|ES|FI|FK|FO|FR|GB|GE|GI|GL|"
+    "GR|GT|HN|HR|HU|IE|IL|IQ|IS|IT|JO|KW|KZ|LB|LC|LI|LT|LU|LV|LY|MC|MD|ME|MK|MN|MR|MT|MU|NI|NL|NO|"
+    "OM|PK|PL|PS|PT|QA|RO|RS|RU|SA|SC|SD|SE|SI|SK|SM|SO|ST|SV|TL|TN|TR|UA|VA|VG|XK|YE"
+)
+IBAN_HEAD: Final = re.compile(
+    rf"(?<![A-Z0-9])(?:{IBAN_COUNTRIES})[0-9]{{2}}"
+    r"(?:[ \-._/\u00A0\u2010-\u2015]?(?:\r?\n)?[ ]?[A-Z0-9]){11}",
+    re.IGNORECASE | re.ASCII,
+)
+"""A country that has IBANs, and as many characters as the shortest of them (Norway's)."""
 _CRYPTO_HEAD: Final = re.compile(r"(?:[bB][cC]1|[13])[a-zA-Z0-9]{25}")
 _DIGIT: Final = re.compile(r"\d")
 
@@ -46,15 +58,21 @@ _KEY_WORDS: Final = (
 _SHORT: Final = 200  # characters
 
 _SECRET_MARKS: Final = (
-    "-----begin", "key-data", "key_data",
+    "----begin", "---- begin", "key-data", "key_data",
     "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_",
-    "glpat-", "gldt-", "glrt-", "glptt-", "glcbt-", "glsoat-",
-    "xox", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_", "aiza", "ya29.", "gocspx-",
+    "glpat-", "gloas-", "gldt-", "glrt-", "glrtr-", "glptt-", "glcbt-", "glft-", "glimt-",
+    "glagent-", "glwt-", "glsoat-", "glffct-", ".atlasv1.", "shpat_", "shpca_", "shppa_", "shpss_",
+    "xox", "xapp-", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_",
+    "aiza", "ya29.", "gocspx-",
     "sk-proj-", "sk-svcacct-", "sk-admin-", "sk-ant-", "hf_", "npm_", "pypi-",
-    "hvs.", "hvb.", "hvr.", "dop_v1_", "dapi", "eyj", "glsa_", "age-secret-key-",
+    "hvs.", "hvb.", "hvr.", "dop_v1_", "doo_v1_", "dor_v1_", "dapi", "eyj",
+    "glsa_", "age-secret-key-",
+    "private-lines", "privatekey", "presharedkey", "x-amz-signature=",
+    "redis-cli", "sshpass", "curl", "login", "identified",
     "hooks.slack.com", "accountkey=", "sharedaccess", "sig=",
     "authorization", "bearer", "cookie", '"auth"', "mysql", "mariadb",
-    "$2", "$argon2", "$1$", "$5$", "$6$", "$7$", "$y$", "$gy$", "$apr1$", "$sha1$", "$md5$", "$a$",
+    "$2", "$argon2", "$1$", "$5$", "$6$", "$7$", "$p$", "$h$", "$s$", "$y$",
+    "$gy$", "$apr1$", "$sha1$", "$md5$", "$a$",
     "scram-sha-", "pbkdf2", "scrypt", "bcrypt_sha256",
     "{sha", "{ssha", "{md5", "{smd5", "{crypt",
 )  # fmt: skip
@@ -69,6 +87,10 @@ _ANY_SECRET_SHAPE: Final = re.compile(
     r"|[0-9]:AA[A-Za-z0-9_\-]{32}"
     r"|md5[0-9a-f]{32}"
     r"|\*[0-9A-F]{40}"
+    r"|0[xX]0[12]00[0-9A-Fa-f]{48}"
+    r"|#[0-9a-f]{64}"
+    r"|:[0-9A-Fa-f]{32}:[0-9A-Fa-f]{32}:::"
+    r"|:(?:[0-9]{4,5}|\*):[^\s:]{1,63}:[^\s:]{1,63}:\S{4}"
 )
 
 
@@ -96,9 +118,19 @@ def may_hold_in(column: str, text: str) -> bool:
     return may_hold(text)
 
 
+def may_hold_anything(column: str, text: str) -> bool:
+    """What is known before of recognizers that are not the curated ones: nothing."""
+    return True
+
+
 def may_hold(text: str) -> bool:
     """False only where no recognizer of the engine would report anything, in any column."""
-    return may_hold_email(text) or _may_hold_number(text) or may_hold_secret(text)
+    return (
+        may_hold_email(text)
+        or _may_hold_number(text)
+        or may_hold_secret(text)
+        or may_hold_encoded(text)
+    )
 
 
 def may_hold_email(text: str) -> bool:
@@ -121,7 +153,7 @@ def may_hold_secret(text: str) -> bool:
 
 
 def _may_assign_secret(lower: str) -> bool:
-    assigns = "=" in lower or ":" in lower or "--" in lower
+    assigns = any(sign in lower for sign in ("=", ":", "--", "'", "</"))
     return assigns and _holds_any(lower, _KEY_WORDS, _ANY_KEY_WORD)
 
 
@@ -140,7 +172,7 @@ def _may_hold_number(text: str) -> bool:
     return _DIGIT.search(text) is not None and (
         PHONE_RUN.search(text) is not None
         or CARD_RUN.search(text) is not None
-        or _IBAN_HEAD.search(text) is not None
+        or IBAN_HEAD.search(text) is not None
         or _CRYPTO_HEAD.search(text) is not None
     )
 

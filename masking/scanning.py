@@ -1,47 +1,37 @@
-"""The scanner in a process of its own, where Presidio can neither block nor crash the gateway.
+"""The scanner as the gateway sees it: Presidio in processes of its own, which can neither block
+nor crash the gateway, and a prefilter that clears most texts in the gateway's process.
 
-One worker; batches one after another, each with a deadline. A worker that is late or dies is
-replaced, and what it had in hand counts as not scanned, which masks it as a whole.
+Batches go to the lane (`masking.lanes`) with the least to do, one of a caller's after another, so
+that many callers take turns.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from masking.errors import MaskingFailed
-from masking.prefilter import may_hold_in
-from masking.spans import Span, whole
+from masking.beginnings import Beginnings
+from masking.entities import Recognition
+from masking.fast.clearing import AVAILABLE, Clearing, Unusable
+from masking.fast.rechecks import Sample
+from masking.lanes import Batch, Greeting, Lane, ScanText
+from masking.prefilter import may_hold, may_hold_anything, may_hold_in
+from masking.spans import Span
+
+__all__ = ["BATCH", "DEADLINE", "ScanText", "ScanWorker", "SpanFinder", "StreamFinder"]
 
 _LOG: Final = logging.getLogger("ostiary.masking")
+
+_AS_IT_STANDS: Final = Recognition()
 
 DEADLINE: Final = 5.0
 """Seconds for one batch."""
 
-START_DEADLINE: Final = 60.0
-"""Seconds for a worker to import Presidio and say that it is ready, on a busy machine too."""
-
 BATCH: Final = 16 * 1024
 """Characters of one batch, so that one costly text takes few others with it. A longer text is a
 batch of its own. Presidio's worst case is about a second for 10,000 characters."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScanText:
-    """A text, and the name of the column that it stands in."""
-
-    text: str
-    context: str = ""
 
 
 class SpanFinder(Protocol):
@@ -51,28 +41,66 @@ class SpanFinder(Protocol):
         """Spans of each text, in order. Raises `MaskingFailed`."""
         ...
 
+    async def column_spans(self, context: str, texts: Sequence[str]) -> dict[int, list[Span]]:
+        """Spans by a text's index, where there are any, of the texts of one column.
 
-class _WorkerLost(Exception):
-    """The worker ended, was late, or failed on this batch; it says nothing of the texts."""
+        Raises `MaskingFailed`.
+        """
+        ...
+
+
+class StreamFinder(SpanFinder, Protocol):
+    """Knows besides what may become a value, or be one whose form was lost. For streams."""
+
+    async def ready(self) -> None:
+        """Once it is known what the configuration adds. Raises `MaskingFailed`."""
+        ...
+
+    def may_hold(self, text: str) -> bool:
+        """False only where nothing would be reported, however the text was broken."""
+        ...
+
+    def begins(self, text: str) -> int | None:
+        """Where the end of a text begins that may become a value, by what the configuration adds to
+        the curated recognizers; else None."""
+        ...
 
 
 class ScanWorker:
-    """A `SpanFinder` over a spawned process, which starts with `warm` or with the first text.
+    """A `StreamFinder` over spawned processes, of which one starts with `warm` or the first text.
 
-    Texts that the prefilter clears never leave this process.
+    Texts that the prefilter clears never leave this process, but for the `recheck`ed fraction.
+    For one event loop.
     """
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
-        self._deadline = deadline
-        self._lane = ThreadPoolExecutor(1, thread_name_prefix="scan-worker")
-        self._process: _WorkerProcess | None = None
+    def __init__(
+        self,
+        deadline: float = DEADLINE,
+        *,
+        workers: int = 1,
+        recheck: float = 0.0,
+        recognition: Recognition = _AS_IT_STANDS,
+    ) -> None:
+        self._lanes = [Lane(deadline, recognition, self._greeted) for _ in range(max(1, workers))]
+        self._may_hold_in = may_hold_in if recognition == _AS_IT_STANDS else may_hold_anything
+        self._clearing: Clearing | None = None
+        self._curated = recognition == _AS_IT_STANDS
+        self._beginnings = Beginnings(()) if self._curated else None
+        self._sample = Sample(recheck)
+        self.differences = 0
+        """Rechecked texts in which plain Presidio found something else."""
+
+    @property
+    def clears(self) -> bool:
+        """Whether a worker's prefilter is in use here; else a hand-made one is, or none."""
+        return self._clearing is not None
 
     async def __aenter__(self) -> Self:
         return self
 
     def warm(self) -> None:
-        """Start the process in the background, so that the first text does not wait for it."""
-        self._lane.submit(self._warm)
+        """Start one process in the background, so that the first text does not wait for it."""
+        self._lanes[0].warm()
 
     async def __aexit__(
         self,
@@ -80,118 +108,90 @@ class ScanWorker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._lane, self._stop)
-        self._lane.shutdown(wait=False)
+        for lane in self._lanes:
+            await lane.close()
 
     async def spans(self, texts: Sequence[ScanText]) -> list[list[Span]]:
-        wanted = [t for t in dict.fromkeys(texts) if may_hold_in(t.context, t.text)]
+        columns: dict[str, list[str]] = {}
+        for text in dict.fromkeys(texts):
+            columns.setdefault(text.context, []).append(text.text)
+        batch = [self._batch(context, each) for context, each in columns.items()]
+        found = await self._searched(batch)
+        return [found.get(text, []) for text in texts]
+
+    async def column_spans(self, context: str, texts: Sequence[str]) -> dict[int, list[Span]]:
+        found = await self._searched([self._batch(context, list(dict.fromkeys(texts)))])
+        if not found:
+            return {}
+        by_text = {text.text: spans for text, spans in found.items()}
+        return {index: by_text[text] for index, text in enumerate(texts) if text in by_text}
+
+    async def ready(self) -> None:
+        if self._beginnings is None:
+            await self._lane().ready()
+
+    def may_hold(self, text: str) -> bool:
+        return may_hold(text) or (not self._curated and bool(self._suspects("", [text])))
+
+    def begins(self, text: str) -> int | None:
+        return 0 if self._beginnings is None else self._beginnings.start(text)
+
+    def _batch(self, context: str, texts: Sequence[str]) -> Batch:
+        """The texts of one column that must be looked at."""
+        again = self._sample.of(len(texts))
+        suspects = self._suspects(context, texts)
+        kept = [*dict.fromkeys([*again, *suspects])]
+        return Batch([ScanText(texts[i], context) for i in kept], range(len(again)))
+
+    def _suspects(self, context: str, texts: Sequence[str]) -> list[int]:
+        if self._clearing is not None:
+            try:
+                return sorted(self._clearing.suspects(context, texts))
+            except Unusable as error:
+                self._clearing = None
+                _LOG.error("the prefilter is not used again: %s", error)
+        return [index for index, text in enumerate(texts) if self._may_hold_in(context, text)]
+
+    async def _searched(self, columns: Sequence[Batch]) -> dict[ScanText, list[Span]]:
         found: dict[ScanText, list[Span]] = {}
-        for batch in _batches(wanted):
-            found.update(zip(batch, await self._exchange(batch), strict=True))
-        return [found.get(t, []) for t in texts]
+        for batch in _batches(columns):
+            answer = await self._lane().exchange(batch)
+            found.update((batch.texts[index], spans) for index, spans in answer.spans.items())
+            self._count(answer.differences)
+        return found
 
-    async def _exchange(self, batch: list[ScanText]) -> list[list[Span]]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._lane, partial(self._scan, batch))
+    def _lane(self) -> Lane:
+        """The one with the least to do; a worker that runs before one that must start."""
+        return min(self._lanes, key=lambda lane: (lane.waiting, not lane.started))
 
-    # What follows runs in the lane, one call at a time: a caller that is cancelled leaves its
-    # exchange to end by itself, and the next one waits for that.
+    def _count(self, differences: int) -> None:
+        if differences:
+            self.differences += differences
+            _LOG.error("%d rechecked texts: plain Presidio finds something else", differences)
 
-    def _scan(self, batch: list[ScanText]) -> list[list[Span]]:
-        process = self._ready()
+    def _greeted(self, greeting: Greeting) -> None:
+        """In a lane's thread: takes what a worker hands over, once."""
+        if self._beginnings is None:
+            self._beginnings = Beginnings(greeting.beginnings)
+        if self._clearing is not None or greeting.prefilter is None or not AVAILABLE:
+            return
         try:
-            return process.exchange(batch, self._deadline)
-        except _WorkerLost as lost:
-            _LOG.warning("scan worker replaced: %s; %d texts masked whole", lost, len(batch))
-            self._stop()
-            self._lane.submit(self._warm)
-            return [whole(t.text) for t in batch]
-
-    def _ready(self) -> _WorkerProcess:
-        if self._process is not None and not self._process.alive:
-            self._stop()
-        if self._process is None:
-            self._process = _WorkerProcess()
-        try:
-            self._process.wait_until_ready(START_DEADLINE)
-        except _WorkerLost as lost:
-            self._stop()
-            raise MaskingFailed("the scan worker does not start") from lost
-        return self._process
-
-    def _warm(self) -> None:
-        try:
-            self._ready()
-        except MaskingFailed:
-            _LOG.warning("the scan worker does not start; the next scan tries again")
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
+            self._clearing = Clearing(greeting.prefilter)
+        except Unusable as error:
+            _LOG.error("the prefilter is not used: %s", error)
 
 
-def _batches(texts: Sequence[ScanText]) -> Iterator[list[ScanText]]:
-    batch: list[ScanText] = []
+def _batches(columns: Sequence[Batch]) -> Iterator[Batch]:
+    texts: list[ScanText] = []
+    again: list[int] = []
     size = 0
-    for text in texts:
-        if batch and size + len(text.text) > BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text.text)
-    if batch:
-        yield batch
-
-
-class _WorkerProcess:
-    """One worker and the pipe to it. Spawned: a fork would copy locks that threads hold."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._connection: Connection = ours
-        self._process: SpawnProcess = context.Process(
-            target=_run, args=(theirs,), name="ostiary-scan-worker", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        self._greeted = False
-
-    @property
-    def alive(self) -> bool:
-        return self._process.is_alive()
-
-    def wait_until_ready(self, deadline: float) -> None:
-        if not self._greeted:
-            self._receive(deadline)
-            self._greeted = True
-
-    def exchange(self, batch: list[ScanText], deadline: float) -> list[list[Span]]:
-        try:
-            self._connection.send(batch)
-        except OSError as error:
-            raise _WorkerLost("it ended") from error
-        answer = self._receive(deadline)
-        if not isinstance(answer, list) or len(answer) != len(batch):
-            raise _WorkerLost("it failed")
-        return answer
-
-    def _receive(self, deadline: float) -> object:
-        try:
-            if not self._connection.poll(deadline):
-                raise _WorkerLost("it was late")
-            answer: object = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise _WorkerLost("it ended") from error
-        return answer
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self._connection.close()
-
-
-def _run(connection: Connection) -> None:
-    """The worker's entry. By name, because loading Presidio is what this process is spared."""
-    import_module("masking.worker").serve(connection)
+    for column in columns:
+        for index, text in enumerate(column.texts):
+            if texts and size + len(text.text) > BATCH:
+                yield Batch(texts, again)
+                texts, again, size = [], [], 0
+            again += [len(texts)] if index in column.rechecked else []
+            texts.append(text)
+            size += len(text.text)
+    if texts:
+        yield Batch(texts, again)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 NOT_SCANNED: Final = "NOT_SCANNED"
@@ -18,6 +18,8 @@ class Span:
     end: int
     entity: str
     score: float = 1.0
+    recognizer: str = field(default="", compare=False)
+    """Who found it, for people who ask; two spans that say the same are equal."""
 
     @property
     def length(self) -> int:
@@ -46,7 +48,7 @@ def disjoint_cover(spans: Iterable[Span]) -> list[Span]:
             named_by[-1] = span
         end = max(cover[-1].end, span.end)
         best = named_by[-1]
-        cover[-1] = replace(cover[-1], end=end, entity=best.entity, score=best.score)
+        cover[-1] = replace(best, start=cover[-1].start, end=end)
     return cover
 
 

@@ -169,7 +169,8 @@ def _as_read(facts: SqlFacts) -> SqlFacts:
     for use in facts.tables:
         known = merged.get(use.table, use)
         columns, labels = known.columns | use.columns, known.labels | use.labels
-        merged[use.table] = replace(known, verb="select", columns=columns, labels=labels)
+        read = replace(known, verb="select", written=frozenset())
+        merged[use.table] = replace(read, columns=columns, labels=labels)
     return replace(
         facts,
         effect=SqlEffect.READ,
@@ -244,7 +245,10 @@ def _reached(
 ) -> TableUse:
     """What is reached through a use that has fewer labels now has no others than that."""
     before, now = through.get(use.through, (frozenset[str](), frozenset[str]()))
-    return replace(use, labels=use.labels & now) if use.labels <= before else use
+    if not use.labels <= before:
+        return use
+    written = frozenset(pair for pair in use.written if pair[1] in now)
+    return replace(use, labels=use.labels & now, written=written)
 
 
 def _without(use: TableUse, dropped: frozenset[ColumnOf], catalog: Catalog) -> TableUse:
@@ -252,7 +256,9 @@ def _without(use: TableUse, dropped: frozenset[ColumnOf], catalog: Catalog) -> T
     left = {name: ls for name, ls in touched.items() if (use.table, name) not in dropped}
     if len(left) == len(touched):
         return use
-    return replace(use, columns=frozenset(left), labels=frozenset().union(*left.values()))
+    labels = frozenset[str]().union(*left.values())
+    written = frozenset(pair for pair in use.written if pair[0] in left)
+    return replace(use, columns=frozenset(left), labels=labels, written=written)
 
 
 def _labels(uses: Sequence[TableUse]) -> frozenset[str]:

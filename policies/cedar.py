@@ -13,7 +13,7 @@ from typing import Any, Final
 import cedarpy
 import orjson
 
-from policies import packs
+from policies import packs, write_back
 from policies.errors import Refusal
 from policies.loading import PolicySets, load_policy_sets, policy_set
 from policies.mentions import attributes, words
@@ -31,6 +31,7 @@ from policies.model import (
     SqlPrepare,
 )
 from policies.questions import (
+    WRITE_MASKED,
     Asked,
     Entity,
     Unanswerable,
@@ -40,6 +41,7 @@ from policies.questions import (
     sql_facts,
 )
 from policies.relevance import Actions
+from policies.sql.server_secrets import SERVER_SECRET
 
 VOLATILE: Final = ("now", "session", "reason")
 KNOWN_ENTITIES: Final = 512
@@ -168,12 +170,32 @@ class CedarDecisionPoint:
         return Decision(Effect.DENY, self.version, (), refusal, asked)
 
     def _put(self, request: AccessRequest) -> _Put:
-        asked, context = questions(request), request_context(request)
+        asked = (*questions(request), *self._masked_writes(request))
+        context = request_context(request)
         documents = [
             {**question.document(request.principal), "context": self._context(question, context)}
             for question in asked
         ]
         return _Put(asked, documents, self._entities(entities(request, asked)))
+
+    def _masked_writes(self, request: AccessRequest) -> tuple[Asked, ...]:
+        """What is asked besides where values go into columns that this principal sees masked."""
+        reading = write_back.reading(request)
+        if reading is None or reading.facts is None:
+            return ()
+        whole, *each = self._answers(self._put(reading))
+        seen = {
+            (use.table, use.through): self._seen_masked(use.labels, whole, answer)
+            for use, answer in zip(reading.facts.tables, each, strict=True)
+        }
+        return write_back.masked_writes(request, seen)
+
+    def _seen_masked(self, labels: frozenset[str], *answers: _Answer) -> frozenset[str]:
+        """Those of the labels that are masked in a read; all of them where it is not permitted."""
+        if not all(answer.allowed for answer in answers):
+            return labels
+        gates = (self._sets.policies[gate].note for answer in answers for gate in answer.gates)
+        return labels & frozenset({SERVER_SECRET}).union(*(note.masked_labels for note in gates))
 
     def _context(self, question: Asked, request: Mapping[str, Any]) -> str:
         """What policies read of a question's context: the rest would cost more than to decide."""
@@ -328,6 +350,8 @@ def _volatile_names(sets: PolicySets) -> Iterator[str]:
 
 
 def _default_deny(asked: Asked) -> Refusal:
+    if asked.action == WRITE_MASKED:
+        return write_back.refusal(asked)
     span = asked.use.span if asked.use else None
     return _not_permitted(asked.subject, span, _NEXT_STEPS.get(asked.action, _ASK))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from policies.errors import Refusal
 from policies.sql.facts import SqlFacts, TableName
+from policies.sql.server_secrets import SERVER_SECRET
 
 
 class Channel(StrEnum):
@@ -17,6 +18,7 @@ class Channel(StrEnum):
     MCP = "mcp"
     ELICITATION = "elicitation"
     POSTGRES = "postgres"
+    MYSQL = "mysql"
     API = "api"
     WEB = "web"
     GATEWAY = "gateway"
@@ -57,11 +59,13 @@ class Parameter:
     """One bound parameter in its wire form; `None` is NULL.
 
     `type` is the OID that the caller declared for it; 0 where the target finds the type out.
+    `scalar` is what a value was before it was text, for a target that does not find it out (MySQL).
     """
 
     value: bytes | None
     binary: bool = False
     type: int = 0
+    scalar: Literal["text", "integer", "float", "boolean"] = "text"
 
 
 class Stage(StrEnum):
@@ -210,6 +214,17 @@ class ListAgents:
 
 
 @dataclass(frozen=True, slots=True)
+class EndSession:
+    """End somebody's session at a native door, or take their token for one back.
+
+    `person` is a principal's id; `subject` the session's or the token's.
+    """
+
+    person: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class ManageWebhooks:
     """See how webhooks stand, try one, or begin again with what could not be delivered.
 
@@ -243,6 +258,7 @@ Action = (
     | BlockAgent
     | UnblockAgent
     | ListAgents
+    | EndSession
     | ManageWebhooks
     | ExplainPolicy
 )
@@ -255,6 +271,7 @@ GatewayAction = (
     | BlockAgent
     | UnblockAgent
     | ListAgents
+    | EndSession
     | ManageWebhooks
     | ReadRecording
     | ExplainPolicy
@@ -364,7 +381,7 @@ class Decision:
         seconds = (o.seconds for o in wanted if isinstance(o, LimitTime))
         read_off = {
             "approvals": tuple(o for o in wanted if isinstance(o, RequireApproval)),
-            "masked_labels": frozenset[str]().union(*masks),
+            "masked_labels": frozenset({SERVER_SECRET}).union(*masks),
             "row_limit": min(rows, default=None),
             "time_limit": min(seconds, default=None),
         }

@@ -13,6 +13,7 @@ from policies.model import (
     BlockAgent,
     Connect,
     DecideApproval,
+    EndSession,
     ExplainPolicy,
     ListAgents,
     ManageWebhooks,
@@ -31,9 +32,12 @@ from policies.model import (
     WithdrawApproval,
 )
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
+from policies.sql.server_secrets import SERVER_SECRET
 
 Entity = Mapping[str, Any]
 Uid = Mapping[str, str]
+
+WRITE_MASKED: Final = "sql.write_masked"
 
 _ONE_GATEWAY: Final = "ostiary"
 _TARGET_ACTIONS: Final = {
@@ -84,10 +88,11 @@ def questions(request: AccessRequest) -> tuple[Asked, ...]:
             return (_of_recording(session),)
         case BlockAgent(kind, name) | UnblockAgent(kind, name):
             return (_of_block(kind, name),)
-        case ListAgents():
-            return (Asked("agent.list", _uid("Gateway", _ONE_GATEWAY), "agent.list"),)
-        case ManageWebhooks():
-            return (Asked("webhook.manage", _uid("Gateway", _ONE_GATEWAY), "webhook.manage"),)
+        case EndSession(person):
+            return (Asked("session.end", _uid("User", person), f"session.end of {person}"),)
+        case ListAgents() | ManageWebhooks():
+            name = "agent.list" if isinstance(request.action, ListAgents) else "webhook.manage"
+            return (Asked(name, _uid("Gateway", _ONE_GATEWAY), name),)
         case ExplainPolicy(_, principal):
             return (_of_explanation(request, principal),)
         case ScanTarget():
@@ -192,6 +197,16 @@ def _of_preview(request: AccessRequest) -> tuple[Asked, ...]:
     )
 
 
+def written_masked(request: AccessRequest, use: TableUse) -> Asked:
+    """May the principal write the columns of `use`, which they see masked? Raises Unanswerable."""
+    facts, target = request.facts, _required(request.target)
+    if facts is None:
+        raise Unanswerable("the request carries no facts about its statement")
+    columns = ", ".join(sorted(use.columns))
+    asked = _of_table(target, facts, use)
+    return replace(asked, action=WRITE_MASKED, subject=f"{asked.subject}, column {columns}")
+
+
 def _names_change(facts: SqlFacts) -> bool:
     return any(use.verb != "select" for use in facts.tables)
 
@@ -210,12 +225,12 @@ def _sql_context(facts: SqlFacts, use: TableUse | None) -> Mapping[str, Any]:
         "kinds": sorted(facts.kinds),
         "functions": sorted(facts.functions),
         "columns": sorted(use.columns) if use else [],
-        "labels": sorted(use.labels) if use else [],
-        "labels_read": sorted(facts.labels_read),
-        "labels_copied": sorted(facts.labels_copied),
-        "labels_compared": sorted(facts.labels_compared),
-        "labels_filtered": sorted(facts.labels_filtered),
-        "labels_matched": sorted(facts.labels_matched),
+        "labels": _of_columns(use.labels) if use else [],
+        "labels_read": _of_columns(facts.labels_read),
+        "labels_copied": _of_columns(facts.labels_copied),
+        "labels_compared": _of_columns(facts.labels_compared),
+        "labels_filtered": _of_columns(facts.labels_filtered),
+        "labels_matched": _of_columns(facts.labels_matched),
         "has_where": facts.has_where,
         "read_only": facts.read_only,
         "locks": sorted(facts.locks),
@@ -225,6 +240,11 @@ def _sql_context(facts: SqlFacts, use: TableUse | None) -> Mapping[str, Any]:
         **({} if facts.limit is None else {"limit": facts.limit}),
         **({"through": use.through} if use and use.through else {}),
     }
+
+
+def _of_columns(labels: frozenset[str]) -> list[str]:
+    """What policies are about: the server's own secrets are masked whatever they say."""
+    return sorted(labels - {SERVER_SECRET})
 
 
 def _of_recording(session: str | None) -> Asked:

@@ -132,7 +132,10 @@ def _uses(
         table = asked.get(written, TableName(schema, name))
         columns, labels = frozenset(use["columns"]), frozenset(use["labels"])
         kind, through = use.get("kind", "table"), use.get("through", "")
-        yield TableUse(table, use["verb"], columns, labels, kind=kind, through=through)
+        written = frozenset((column, label) for column, label in use.get("written", ()))
+        yield TableUse(
+            table, use["verb"], columns, labels, kind=kind, through=through, written=written
+        )
 
 
 def _table(question: Mapping[str, Any]) -> TableName | None:

@@ -10,12 +10,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What MySQL tells of a column besides: names of where it is from, empty for an expression.
+
+    `table` is the name by which the statement calls `org_table`.
+    """
+
+    schema: str = ""
+    table: str = ""
+    org_table: str = ""
+    org_name: str = ""
+    flags: int = 0
+    charset: int = 45
+    decimals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One result column as the server describes it.
 
     `table` and `number` are the origin (relation oid, attribute number), 0 for an expression;
     `type` is the type's oid; `binary` is the format of its cells. `masked` says why its cells
-    were masked, empty where they were not.
+    were masked, empty where they were not. MySQL's has an `origin` by names, from which its table
+    and number are found; `type` is the protocol's there, and `size` the length that it announces.
     """
 
     name: str
@@ -26,11 +43,15 @@ class Column:
     size: int = -1
     binary: bool = False
     masked: str = ""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
+    """What a statement's rows are made of; `codec` is the one that they will have."""
+
     columns: tuple[Column, ...]
+    codec: str = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +64,32 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What MySQL says at the end of a result, besides: `status` has its bits of the server's state.
+
+    `changes`: what has changed in the session, as kinds and contents (`answers.Change`).
+    """
+
+    affected: int = 0
+    insert_id: int = 0
+    warnings: int = 0
+    status: int = 0
+    info: bytes = b""
+    changes: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """The statement ended. `tag` is the server's command tag; `more`: rows were left unread."""
+    """The statement ended. `tag` is the server's command tag; `more`: rows were left unread.
+
+    MySQL has no tag, but an `outcome`; one of its statements may have several results, of which
+    each ends so.
+    """
 
     tag: str
     rows: int = 0
     more: bool = False
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +97,13 @@ class Failed:
     """The target refused the statement: its own error, which is data and is scrubbed as data.
 
     `position` is a character offset in the statement, 1-based as PostgreSQL counts, 0 if none.
+    `code` is MySQL's number of the error.
     """
 
     sqlstate: str
     message: str
     position: int = 0
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)

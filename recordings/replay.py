@@ -121,6 +121,12 @@ class Replay:
             yield f"{_INDENT}masked: " + ", ".join(
                 f"{escaped(k)} {_plain(masked[k])}" for k in masked
             )
+        by_column = _mapping(document, "masked_columns")
+        for name in by_column:
+            gone = _mapping(by_column, name)
+            yield f"{_INDENT}masked in {escaped(name)}: " + ", ".join(
+                f"{escaped(k)} {_plain(gone[k])}" for k in gone
+            )
 
     def _closed(self, record: StoredRecord) -> Iterator[str]:
         yield f"session ended: {_word(record.document, 'end')}"

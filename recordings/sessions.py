@@ -12,7 +12,7 @@ import orjson
 
 from policies.errors import BackendUnavailable, ProtocolError
 from recordings.chain import Json
-from recordings.rows import ROW_CODECS, Row
+from recordings.rows import Row, row_codec
 from recordings.store import STORE_ERRORS, Store
 
 _AT_ONCE: Final = 64  # rows; a body can have 64 KiB and more
@@ -109,7 +109,7 @@ def when(at: int) -> datetime:
 
 def decoded_rows(record: StoredRecord) -> list[Row] | None:
     """The rows that a record holds; `None` where it holds none that can be read."""
-    codec = ROW_CODECS.get(str(record.document.get("codec")))
+    codec = row_codec(str(record.document.get("codec")))
     if record.kind != "rows" or codec is None or record.body is None:
         return None
     try:

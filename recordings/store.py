@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -82,6 +82,22 @@ class Store:
         return await asyncpg.connect(
             self.dsn, timeout=_CONNECT_WITHIN, server_settings=_SETTINGS, command_timeout=None
         )
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard` with what is notified on a channel, on a connection for that alone.
+
+        Begins with an empty notice: nobody knows what was missed before. Ends with the connection.
+        Raises one of `STORE_ERRORS`.
+        """
+        gone = asyncio.Event()
+        connection = await self.connect()
+        try:
+            connection.add_termination_listener(lambda _connection: gone.set())
+            await connection.add_listener(channel, lambda *notice: heard(str(notice[3])))
+            heard("")
+            await gone.wait()
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Give back every connection of the pool, by force after 5 s."""

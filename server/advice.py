@@ -13,9 +13,10 @@ from policies.errors import Refusal
 from policies.model import AccessRequest, Decision, Effect, SqlPlan, SqlPrepare, SqlStatement
 from policies.places import place_of
 from policies.sql.catalog import Catalog
+from policies.sql.prescan import QUICK_BYTES
 from policies.sql.tokens import Kind, tokens
 
-_BY_POLICY = frozenset({"FORBIDDEN", "NOT_PERMITTED"})
+_BY_POLICY = frozenset({"FORBIDDEN", "NOT_PERMITTED", "WRITE_BACK"})
 
 
 def advised(
@@ -45,15 +46,18 @@ def _with_alternatives(
     if found.column is None or refusal.span is not None:
         return refusal
     table, column = found.column
+    named = refusal.code == "WRITE_BACK"
     return replace(
         refusal,
-        subject=f"{refusal.subject}, column {column} of {table}",
+        subject=refusal.subject if named else f"{refusal.subject}, column {column} of {table}",
         span=_first_named(_text(request), found.column),
     )
 
 
 def _first_named(text: str, column: ColumnOf) -> tuple[int, int] | None:
-    """Where the statement first names the column; None where it says `*`."""
+    """Where the statement first names the column; None where it says `*`, or is long."""
+    if len(text) > QUICK_BYTES:  # everybody waits for this
+        return None
     for token in tokens(text):
         if token.kind in (Kind.WORD, Kind.QUOTED) and token.value == column[1].lower():
             start = len(text[: token.start].encode("utf-8", "replace"))

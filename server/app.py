@@ -7,10 +7,11 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -21,12 +22,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from masking.cells import Masker
-from masking.operators import PseudonymKey
 from masking.scanning import ScanWorker
 from policies.errors import BackendUnavailable, ConfigError
-from policies.model import Target
-from policies.sql.facts import TableName
 from recordings.journal import Journal
 from recordings.store import Store
 from server import embedded
@@ -36,22 +33,22 @@ from server.admission.switch import KillSwitch
 from server.api.agents import AgentsApi
 from server.api.endpoints import Api
 from server.api.endpoints import Login as ApiLogin
+from server.api.native import NativeApi
 from server.api.policy import PolicyApi
 from server.api.recordings import StoredRecordings
 from server.api.scan import ScanApi
 from server.api.webhooks import WebhookApi
 from server.approvals.approvals import Approvals
 from server.approvals.desk import Desk
-from server.backends import Backend, ColumnRule
+from server.backends import Backend
 from server.catalog_watch import watch_catalogs
-from server.config import Configuration, PostgresTarget, load
+from server.config import Configuration, load
 from server.console.console import console_url, open_console
-from server.credentials import Credentials, Login, Role
 from server.evidence import STORE_DATABASE, Evidence, anchor_files, recording
 from server.explain import Explainer
 from server.gate import Gate
 from server.http_connection import BoundedConnection
-from server.http_server import HttpServer
+from server.http_server import HttpServer, among_workers
 from server.identity.fetch import open_http
 from server.identity.oidc import IssuerSettings, Verifier
 from server.identity.recorded import AdmittedVerifier, RecordedVerifier, admitted
@@ -66,18 +63,25 @@ from server.mcp.door import (
     serve_stdio,
 )
 from server.mcp.identity import http_caller
+from server.mcp.relayed import Relayed
 from server.mcp.task_rows import StoredTasks
+from server.names import searching_names
+from server.native.desk import NativeDesk
+from server.native.live import LiveSessions
+from server.native.login import NativeLogin
+from server.native.tokens import StoredTokens
+from server.native_doors import native_doors
 from server.parsing.analyst import Analyst
 from server.parsing.pool import ParserPool, parsing
 from server.policy_files import PolicyFiles
 from server.previews.previews import Previews
 from server.previews.stored import StoredPreviews
-from server.protocols.postgres.connector import PostgresConnector
-from server.protocols.postgres.listener import PostgresListener
-from server.protocols.postgres.target import PostgresTarget as ConnectorTarget
+from server.pseudonym_keys import made_by, masker_of
 from server.scanning.desk import ScanDesk
+from server.targets import backend_of
 from server.webhooks.desk import WebhookDesk
 from server.webhooks.dispatcher import Dispatcher
+from server.workers import HTTP, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +103,8 @@ class Running:
     switch: KillSwitch
     scanner: ScanWorker
     parsers: ParserPool
+    live: LiveSessions
+    native_login: NativeLogin
 
     def warm(self) -> None:
         """Start the processes that the first call would wait for; before the doors, they would."""
@@ -138,8 +144,15 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         expire_after = timedelta(seconds=configuration.approvals.expire_after)
         approvals = Approvals(store, journal, expire_after, console_url(configuration))
         await lifetime.enter_async_context(approvals.listening())
-        scanner = await lifetime.enter_async_context(ScanWorker())
-        masker = Masker(PseudonymKey(keys.current(Purpose.PSEUDONYM).secret), scanner)
+        scanner = await lifetime.enter_async_context(
+            ScanWorker(
+                workers=configuration.masking.workers,
+                recheck=configuration.masking.recheck,
+                recognition=configuration.masking.recognition(),
+            )
+        )
+        names = await lifetime.enter_async_context(searching_names(configuration))
+        masker = masker_of(keys, scanner, names, made_by(configuration))
         policies = PolicyFiles.of(configuration, backends)
         point = await policies.first(journal)
         admission, switch = await lifetime.enter_async_context(
@@ -154,6 +167,8 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             Dispatcher.dispatching(store, approvals, journal, configuration.notifications)
         )
         webhooks = WebhookDesk(dispatcher)
+        live = LiveSessions(store, admission)
+        await lifetime.enter_async_context(live.watching())
         yield Running(
             configuration,
             keys,
@@ -166,18 +181,24 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             switch,
             scanner,
             parsers,
+            live,
+            NativeLogin(AdmittedVerifier(verifier), StoredTokens(store), admission),
         )
 
 
-async def serve(path: Path) -> None:
-    """Run every door of a configuration until SIGINT or SIGTERM."""
+async def serve(path: Path, tell: Callable[[str], None], worker: Worker | None = None) -> None:
+    """Run every door of a configuration until SIGINT or SIGTERM; `worker`: as one of several.
+
+    `tell` is called with a line about the doors once they are open.
+    """
     configuration = load(path)
     async with running(configuration) as gateway, AsyncExitStack() as doors:
-        for listener in configuration.listeners:
-            host, port = listener.listen.host, listener.listen.port or 0
-            door = PostgresListener(gateway.gate, gateway.admitted.identify)
-            await doors.enter_async_context(door.serving(host, port))
-        await _serve_http(gateway, await doors.enter_async_context(_console(gateway)))
+        if worker is not None:
+            await doors.enter_async_context(worker.watching())
+        native = (gateway.gate, gateway.native_login.identify, gateway.live, worker)
+        await doors.enter_async_context(native_doors(configuration, *native))
+        console = await doors.enter_async_context(_console(gateway))
+        await _serve_http(gateway, console, partial(tell, _doors(configuration)), worker)
 
 
 async def stdio(path: Path) -> None:
@@ -194,7 +215,15 @@ async def stdio(path: Path) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
+def _doors(configuration: Configuration) -> str:
+    opened = [configuration.gateway.public_url]
+    opened += [f"{each.protocol} at {each.listen}" for each in configuration.listeners]
+    return f"serving {', '.join(opened)}"
+
+
+async def _serve_http(
+    gateway: Running, console: Sequence[Route], begun: Callable[[], None], worker: Worker | None
+) -> None:
     settings = gateway.mcp_settings
     caller = admitted(http_caller, gateway.gate.admission)
     tasks, in_flight = Tasks(StoredTasks(gateway.store)), InFlight()
@@ -204,10 +233,19 @@ async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     agents = AgentsApi(gateway.gate, gateway.switch, api.signed_in)
     policy = _policy_api(gateway, api)
     scan = ScanApi(ScanDesk(gateway.gate, gateway.scanner), api.signed_in)
-    beside = (*api.routes(), *webhooks.routes(), *agents.routes(), *policy.routes(), *console)
+    native = NativeApi(_native_desk(gateway), api.signed_in)
+    beside = (
+        *api.routes(),
+        *native.routes(),
+        *webhooks.routes(),
+        *agents.routes(),
+        *policy.routes(),
+        *console,
+    )
     routes = [Route("/healthz", _healthy), *scan.routes(), *beside]
     note = gateway.gate.admission.repeats.note
-    app = http_app(server, gateway.verifier, settings, note, routes=routes)
+    relayed = partial(Relayed, own=worker.number, place=worker.place) if worker else None
+    app = http_app(server, gateway.verifier, settings, note, routes=routes, in_front=relayed)
     address, tls = gateway.configuration.gateway.listen, gateway.configuration.gateway.tls
     uvicorn_settings = uvicorn.Config(
         app,
@@ -227,8 +265,17 @@ async def _serve_http(gateway: Running, console: Sequence[Route]) -> None:
     gc.freeze()  # full collections over Cedar's and the SDK's objects cost 50 ms each
     gc.set_threshold(20_000, 20, 50)
     async with tasks.running():
-        door = HttpServer(uvicorn_settings, begun=gateway.warm, end_calls=in_flight.stop)
-        await door.serve()
+        begins = (gateway.warm, begun)
+        door = HttpServer(uvicorn_settings, begins=begins, end_calls=in_flight.stop)
+        async with AsyncExitStack() as beside_it:
+            if worker is not None:
+                await beside_it.enter_async_context(among_workers(app, worker.place(worker.number)))
+            await door.serve(worker.sockets(HTTP) if worker else None)
+
+
+def _native_desk(gateway: Running) -> NativeDesk:
+    tokens, settings = StoredTokens(gateway.store), gateway.configuration.tokens
+    return NativeDesk(gateway.gate, tokens, gateway.live, settings)
 
 
 def _console(gateway: Running) -> AbstractAsyncContextManager[Sequence[Route]]:
@@ -291,8 +338,9 @@ async def _ensure_database(dsn: str, name: str) -> None:
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
         known = await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name)
-        if not known:
-            await connection.execute(f'CREATE DATABASE "{name}"')
+        with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            if not known:  # another gateway may just be making it
+                await connection.execute(f'CREATE DATABASE "{name}"')
     finally:
         await connection.close()
 
@@ -306,35 +354,9 @@ async def _backends(
 ) -> Mapping[str, Backend]:
     backends = {}
     for name, target in configuration.targets.items():
-        backends[name] = _backend(name, target, analyst)
+        backends[name] = backend_of(name, target, analyst)
         lifetime.push_async_callback(backends[name].connector.close)
     return backends
-
-
-def _backend(name: str, target: PostgresTarget, analyst: Analyst) -> Backend:
-    logins: dict[Role, Login] = {"reader": Login(target.reader.user, target.reader.password)}
-    if target.writer is not None:
-        logins["writer"] = Login(target.writer.user, target.writer.password)
-    columns = {(r.column.schema, r.column.table, r.column.column): r for r in target.columns}
-    connector = PostgresConnector(
-        ConnectorTarget(
-            name=name,
-            address=str(target.address),
-            database=target.database,
-            tls=target.tls,
-            ca=target.ca,
-            search_path=target.search_path,
-            functions=frozenset(target.functions),
-            labels={column: rule.label for column, rule in columns.items()},
-        ),
-        Credentials(name, logins),
-    )
-    rules = {
-        (TableName(schema, table), column): ColumnRule(rule.label, rule.mask)
-        for (schema, table, column), rule in columns.items()
-    }
-    description = Target(name, target.kind, target.environment, frozenset(target.groups))
-    return Backend(description, connector, rules, analyst)
 
 
 async def _verifier(

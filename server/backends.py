@@ -11,7 +11,9 @@ from policies.errors import BackendUnavailable
 from policies.model import Target
 from policies.sql.catalog import Catalog
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableName
+from policies.sql.mysql.databases import in_database
 from policies.sql.search_path import on_path
+from policies.sql.server_secrets import SERVER_SECRET
 from server.connections import Connector
 from server.parsing.analyst import Analyst
 
@@ -27,7 +29,7 @@ PATH_UNUSABLE: Final = SqlFacts(
     has_where=False,
     opaque=Opaque(
         "SEARCH_PATH",
-        "A schema on the session's search path has built-in names now.",
+        "A schema on the session's search path has built-in names, or not every role may use it.",
         "RESET search_path, and name the schema in the statement.",
     ),
 )
@@ -64,6 +66,8 @@ class Backend:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: Grant | None = None
     by_path: dict[tuple[str, ...], Catalog | None] = field(default_factory=dict)
+    names: Mapping[tuple[TableName, str], tuple[str, ...]] = field(default_factory=dict)
+    """Columns of free text, and the names of people and places that are looked for in each."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -104,14 +108,26 @@ class Backend:
         if path not in self.by_path:
             if len(self.by_path) >= MOST_PATHS:
                 self.by_path.clear()
-            self.by_path[path] = on_path(self.catalog, path)
+            within = on_path if self.target.kind == "postgres" else in_database
+            self.by_path[path] = within(self.catalog, path)
         return self.by_path[path]
+
+    def names_in(self, table: TableName, column: str) -> tuple[str, ...]:
+        """The names that are looked for in a column of a table."""
+        return self.names.get((table, column), ())
+
+    @property
+    def names_anywhere(self) -> tuple[str, ...]:
+        """Those of all columns: what an expression or a view shows may come from any of them."""
+        return tuple(sorted({name for names in self.names.values() for name in names}))
 
     def operator(self, table: TableName, column: str, label: str) -> str:
         """The configured operator of a column, or of its label where that is unambiguous.
 
         A column that has its label by inheritance (a view, a partition) has no rule of its own.
         """
+        if label == SERVER_SECRET:
+            return "redact"
         rule = self.rules.get((table, column))
         if rule is not None and rule.label == label:
             return rule.operator

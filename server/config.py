@@ -6,10 +6,9 @@ addresses and durations (`server.config_values`), what secrets hold (`server.ref
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,24 +16,30 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from server.admission.settings import Limits
 from server.config_schema import schema_text
 from server.config_source import Tree, read, worded
+from server.config_targets import (
+    Account,
+    ColumnRule,
+    MysqlTarget,
+    PostgresTarget,
+    Target,
+    check_no_duplicates,
+)
 from server.config_values import (
     Address,
-    BackendAddress,
-    Column,
     ColumnName,
     Directory,
     Duration,
     FileReference,
     Listen,
-    MaskOperator,
     Name,
     Policies,
-    RoleName,
     SecretReference,
     Url,
     read_host_and_port,
 )
 from server.console.settings import Console, ConsoleClient
+from server.masking_settings import Masking
+from server.native.settings import Tokens
 from server.recordings_settings import Recordings
 from server.recordings_settings import completed as completed_recordings
 from server.references import Secret
@@ -50,10 +55,13 @@ __all__ = [
     "Gateway",
     "Identity",
     "Issuer",
+    "MysqlListener",
+    "MysqlTarget",
     "PostgresListener",
     "PostgresTarget",
     "Secret",
     "Store",
+    "Target",
     "Tls",
     "example",
     "json_schema",
@@ -133,8 +141,8 @@ class Identity(_Model):
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:
-        _check_no_duplicates("issuer name", [issuer.name for issuer in self.issuers])
-        _check_no_duplicates("issuer", [issuer.issuer for issuer in self.issuers])
+        check_no_duplicates("issuer name", [issuer.name for issuer in self.issuers])
+        check_no_duplicates("issuer", [issuer.issuer for issuer in self.issuers])
         return self
 
 
@@ -143,66 +151,11 @@ class Approvals(_Model):
 
     expire_after: Duration = Field(default=900.0, examples=["15m"])
     hold: Duration = Field(default=25.0, examples=["25s"])
+    native: Duration = Field(default=300.0, examples=["5m"])
+    """How long a statement waits at a native door, where it can."""
 
 
-class Account(_Model):
-    """A role of the target's that only the gateway has the password of."""
-
-    user: RoleName = Field(examples=["ostiary_reader"])
-    password: SecretReference = Field(examples=["env:SHOP_READER_PASSWORD"])
-
-
-class ColumnRule(_Model):
-    """A label on a column, and the mask that policies of that label put on it."""
-
-    column: Column = Field(examples=["public.customers.ssn"])
-    label: Name = Field(examples=["pii"])
-    mask: MaskOperator = Field(examples=["keep_last(4)"])
-
-
-class PostgresTarget(_Model):
-    """A PostgreSQL database. Without a writer, whatever is more than a read is refused."""
-
-    kind: Literal["postgres"] = Field(examples=["postgres"])
-    environment: Name = Field(examples=["production"])
-    groups: tuple[Name, ...] = ()
-    address: BackendAddress = Field(examples=["db.internal:5432"])
-    database: RoleName = Field(examples=["shop"])
-    tls: Literal["verify-full", "disable"] = "verify-full"
-    ca: FileReference | None = Field(default=None, examples=["file:ca.pem"])
-    reader: Account = Field(examples=["{user: ostiary_reader, password: env:READER_PASSWORD}"])
-    writer: Account | None = Field(
-        default=None, examples=["{user: ostiary_writer, password: env:WRITER_PASSWORD}"]
-    )
-    search_path: tuple[RoleName, ...] = ("public",)
-    functions: tuple[str, ...] = ()
-    columns: tuple[ColumnRule, ...] = ()
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether the connection needs TLS: always, but for Unix sockets and where it is off."""
-        return self.tls == "verify-full" and not self.address.is_unix
-
-    @model_validator(mode="after")
-    def _encrypted_beyond_loopback(self) -> Self:
-        if self.tls == "disable" and not (self.address.is_unix or self.address.is_loopback):
-            raise ValueError(
-                "`tls: disable` is only for Unix sockets and loopback addresses; "
-                "write `tls: verify-full`, and `ca: file:PATH` for a certificate of your own"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _no_column_twice(self) -> Self:
-        names = [".".join((r.column.schema, r.column.table, r.column.column)) for r in self.columns]
-        _check_no_duplicates("column", names)
-        return self
-
-
-class PostgresListener(_Model):
-    """A door that speaks PostgreSQL's own protocol."""
-
-    protocol: Literal["postgres"] = Field(examples=["postgres"])
+class _Listener(_Model):
     listen: Listen = Field(examples=["127.0.0.1:6432"])
     tls: Tls | None = None
 
@@ -210,6 +163,23 @@ class PostgresListener(_Model):
     def _encrypted_beyond_loopback(self) -> Self:
         _check_encrypted(self.listen, self.tls)
         return self
+
+
+class PostgresListener(_Listener):
+    """A door that speaks PostgreSQL's own protocol."""
+
+    protocol: Literal["postgres"] = Field(examples=["postgres"])
+
+
+class MysqlListener(_Listener):
+    """A door that speaks the protocol of MySQL and MariaDB; with a `target`, to that one alone."""
+
+    protocol: Literal["mysql"] = Field(examples=["mysql"])
+    listen: Listen = Field(examples=["127.0.0.1:3307"])
+    target: Name | None = Field(default=None, examples=["shop"])
+
+
+Listener = Annotated[PostgresListener | MysqlListener, Field(discriminator="protocol")]
 
 
 class Configuration(_Model):
@@ -227,12 +197,23 @@ class Configuration(_Model):
     groups: tuple[str, ...] = ()
     """Groups that policies may name, for `ostiary policy check`; empty: any."""
     approvals: Approvals = Field(default_factory=Approvals)
+    tokens: Tokens = Field(default_factory=Tokens)
     limits: Limits = Field(default_factory=Limits)
     recordings: Recordings = Field(default_factory=Recordings)
     console: Console = Field(default_factory=Console)
     notifications: Notifications = Field(default_factory=Notifications)
-    targets: Mapping[Name, PostgresTarget] = Field(min_length=1, examples=["{shop: {…}}"])
-    listeners: tuple[PostgresListener, ...] = ()
+    masking: Masking = Field(default_factory=Masking)
+    targets: Mapping[Name, Target] = Field(min_length=1, examples=["{shop: {…}}"])
+    listeners: tuple[Listener, ...] = ()
+
+    @model_validator(mode="after")
+    def _listeners_have_targets(self) -> Self:
+        for listener in self.listeners:
+            name = listener.target if isinstance(listener, MysqlListener) else None
+            target = self.targets.get(name) if name else None
+            if name and not isinstance(target, MysqlTarget):
+                raise ValueError(f"the listener's `target: {name}` is no mysql or mariadb target")
+        return self
 
 
 def _check_encrypted(listen: Address, tls: Tls | None) -> None:
@@ -241,12 +222,6 @@ def _check_encrypted(listen: Address, tls: Tls | None) -> None:
             f"listening on {listen}, beyond loopback, needs TLS; "
             "write `tls: {certificate: file:PATH, key: file:PATH}`, or listen on 127.0.0.1"
         )
-
-
-def _check_no_duplicates(what: str, names: list[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(f"the {what} {twice[0]} stands there twice; remove one")
 
 
 # --- loading -------------------------------------------------------------------------------------

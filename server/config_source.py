@@ -22,6 +22,9 @@ from policies.errors import ConfigError
 Tree: TypeAlias = "bool | int | float | str | tuple[Tree, ...] | dict[str, Tree] | None"
 KeyPath: TypeAlias = tuple[int | str, ...]
 
+_KINDS: Final = ("kind", "protocol")
+"""The keys by which a model is chosen."""
+_WRONG_KIND: Final = ("union_tag_not_found", "union_tag_invalid")
 _LONGEST_FILE: Final = 1_000_000
 """Characters; a configuration is written by people."""
 
@@ -136,7 +139,7 @@ def worded(source: Source, error: ValidationError, model: type[BaseModel]) -> Co
     """
     found = error.errors(include_url=False, include_input=False)
     lines = [
-        f"{source.place(details['loc'])}: {_sentence(details, model)}"
+        f"{source.place(_path(details, source.tree))}: {_sentence(details, source.tree, model)}"
         for details in found
         if not _follows_from_others(details, found)
     ]
@@ -150,12 +153,38 @@ def _follows_from_others(details: ErrorDetails, found: list[ErrorDetails]) -> bo
     return details["type"] == "too_short" and any(loc[: len(path)] == path for loc in inside)
 
 
-def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
+def _path(details: ErrorDetails, tree: Tree) -> KeyPath:
+    """Where the file has it: pydantic names the kind, too, that it chose a model by."""
+    path: list[int | str] = []
+    for part in details["loc"]:
+        if not (isinstance(tree, dict) and part not in tree and part in map(tree.get, _KINDS)):
+            path.append(part)
+            tree = _item(tree, part)
+    if details["type"] in _WRONG_KIND:
+        path.append(details["ctx"]["discriminator"].strip("'"))
+    return tuple(path)
+
+
+def _item(tree: Tree, part: int | str) -> Tree:
+    match tree:
+        case dict():
+            return tree.get(str(part))
+        case tuple() if isinstance(part, int) and part < len(tree):
+            return tree[part]
+        case _:
+            return None
+
+
+def _sentence(details: ErrorDetails, tree: Tree, model: type[BaseModel]) -> str:
     path = details["loc"]
-    key = _dotted(path)
+    key = _dotted(_path(details, tree))
     match details["type"]:
         case "extra_forbidden":
-            return _unknown_key(path, model)
+            return f"{key}: {_unknown_key(path, model)}"
+        case "union_tag_not_found":
+            return f"{key} is missing; write one of {', '.join(_kinds(path, model))}"
+        case "union_tag_invalid":
+            return f"{key}: write one of {', '.join(_kinds(path, model))}"
         case "missing":
             return f"{key} is missing{_for_example(path, model)}"
         case "value_error":
@@ -184,7 +213,12 @@ def _unknown_key(path: KeyPath, model: type[BaseModel]) -> str:
     known = sorted(parent.model_fields) if parent else []
     near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
     advice = f"write {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-    return f"{_dotted(path)}: unknown key; {advice}"
+    return f"unknown key; {advice}"
+
+
+def _kinds(path: KeyPath, model: type[BaseModel]) -> list[str]:
+    """What a key that says the kind may say."""
+    return sorted(kind for found in _models_at(path, model) for kind in _kinds_of(found))
 
 
 def _for_example(path: KeyPath, model: type[BaseModel]) -> str:
@@ -197,13 +231,25 @@ def _for_example(path: KeyPath, model: type[BaseModel]) -> str:
 
 def _model_at(path: KeyPath, model: type[BaseModel]) -> type[BaseModel] | None:
     """The model whose fields are the keys at a path of the file."""
-    annotation: Any = model
-    for part in path:
-        found = _models_in(annotation)
-        if isinstance(part, str) and found and part in found[0].model_fields:
-            annotation = found[0].model_fields[part].annotation
-    found = _models_in(annotation)
+    found = _models_at(path, model)
     return found[0] if found else None
+
+
+def _models_at(path: KeyPath, model: type[BaseModel]) -> list[type[BaseModel]]:
+    """All that may stand at a path, of which a part may be the kind that is chosen by."""
+    found = [model]
+    for part in path:
+        chosen = [m for m in found if len(found) > 1 and part in _kinds_of(m)]
+        if chosen:
+            found = chosen
+        elif isinstance(part, str) and found and part in found[0].model_fields:
+            found = _models_in(found[0].model_fields[part].annotation)
+    return found
+
+
+def _kinds_of(model: type[BaseModel]) -> tuple[str, ...]:
+    fields = (model.model_fields.get(key) for key in _KINDS)
+    return tuple(kind for field in fields if field for kind in get_args(field.annotation))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema
 
+from masking.operators import EXPLAINED, OPERATORS, parse_operator
 from policies import packs
 from policies.errors import ConfigError
 from server.references import WHY_BY_REFERENCE, Secret
@@ -22,10 +23,6 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 _ROLE: Final = r"^[^\x00]{1,63}$"
-_MASK: Final = re.compile(
-    r"null|redact|email|year|keep_last\([1-9]\d?\)|constant\([^\x00]*\)"
-    r"|pseudonym\([A-Za-z0-9_-]+\)"
-)
 _IDENTIFIER: Final = r'(?:"(?:[^"\x00]|"")+"|[^".\s]+)'
 _COLUMN: Final = re.compile(rf"({_IDENTIFIER})\.({_IDENTIFIER})\.({_IDENTIFIER})")
 
@@ -143,13 +140,9 @@ def _identifier(text: str) -> str:
 
 
 def _read_mask(value: object) -> str:
-    advice = (
-        "write null, redact, email, year, keep_last(4), constant(text) or pseudonym(domain); "
-        "see the README for what each does"
-    )
+    advice = f"write {', '.join(OPERATORS)}"
     text = "null" if value is None else _text(value, advice)  # YAML reads `null` as no value
-    if not _MASK.fullmatch(text):
-        raise ValueError(advice)
+    parse_operator(text)
     return text
 
 
@@ -183,7 +176,9 @@ Listen = Annotated[Address, PlainValidator(read_host_and_port), _STRING]
 BackendAddress = Annotated[Address, PlainValidator(_read_address), _STRING]
 Column = Annotated[ColumnName, PlainValidator(_read_column), _STRING]
 MaskOperator = Annotated[
-    str, PlainValidator(_read_mask), WithJsonSchema({"type": ["string", "null"]})
+    str,
+    PlainValidator(_read_mask),
+    WithJsonSchema({"type": ["string", "null"], "description": f"One of: {EXPLAINED}."}),
 ]
 Url = Annotated[str, PlainValidator(_read_url), WithJsonSchema({"type": "string", "format": "uri"})]
 Name = Annotated[str, Field(pattern=_NAME)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from policies.model import SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.catalog import Catalog
-from policies.sql.facts import SqlFacts, TableName
+from policies.sql.facts import Named, Opaque, SqlFacts, TableName
 from recordings.events import Results
 from recordings.rows import Row
+from server.meant import Meant
 
 if TYPE_CHECKING:
     from server.gate import Grant, Substitute
@@ -49,6 +50,34 @@ class Connection(Protocol):
         ...
 
 
+class NamedInSession(Protocol):
+    """What the names stand for that statements of a session have given to others."""
+
+    def stands_for(self, named: Named, text: str, path: tuple[str, ...] | None) -> str | Opaque:
+        """The statement that one about a name makes it stand for, or runs by it; or why none."""
+        ...
+
+    def facts(self, named: Named, text: str, inner: SqlFacts) -> SqlFacts:
+        """What a statement about a name does, by what the one that it stands for does."""
+        ...
+
+    def meant(self, named: Named) -> Meant | None:
+        """What is known of the prepared statement that one about a name runs."""
+        ...
+
+    def announced(self, statements: Collection[str], portals: Collection[str]) -> None:
+        """Names that messages of the protocol give, which are judged next."""
+        ...
+
+    def users_code_runs(self) -> None:
+        """A statement is sent that may run code of users', which can change every name."""
+        ...
+
+    def fetched(self, named: Named) -> int:
+        """How many rows of the same result were delivered before."""
+        ...
+
+
 class NativeConnection(Connection, Protocol):
     """A connection whose caller speaks the target's own protocol and owns the transaction."""
 
@@ -57,12 +86,30 @@ class NativeConnection(Connection, Protocol):
         """The search path that the next statement finds; None while it is the configured one."""
         ...
 
+    def outdated(self) -> bool:
+        """Whether the session has defined something since this was asked last."""
+        ...
+
+    @property
+    def named(self) -> NamedInSession:
+        """What names in statements stand for."""
+        ...
+
     def understood(self, action: SqlStatement | SqlPrepare | SqlPlan, facts: SqlFacts) -> SqlFacts:
         """The facts as they hold at this point of the session, or opaque."""
         ...
 
     def admitted(self, grant: Grant) -> None:
         """A grant was given that is sent next: what follows is judged as if it had run."""
+        ...
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds that one statement may run here, whatever its caller has set on the target."""
+        ...
+
+    async def cancel(self) -> None:
+        """Cancel what runs, as the caller asked; nothing is confirmed."""
         ...
 
     async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:

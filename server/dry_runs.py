@@ -24,8 +24,9 @@ from policies.model import (
 from policies.sql.facts import SqlFacts
 from recordings.events import Failed, Rows
 from recordings.rows import ROW_CODECS
+from server.connections import CatalogChanged
 from server.gate import Gate, Grant, Session
-from server.protocols.postgres.planning import no_plan
+from server.protocols.postgres.planning import WITHHELD, no_plan
 from server.records import facts_document
 from server.refusals import unmet
 from tools.gateway import DryRunView, PlanStep
@@ -70,10 +71,14 @@ async def _planned(session: Session, grant: Grant, why: str) -> tuple[tuple[Plan
                 match event:
                     case Rows():
                         steps += _steps(event)
+                    case Failed(sqlstate, message) if sqlstate == WITHHELD:
+                        why = f"withheld, because {message}"
                     case Failed(sqlstate, message):
                         why = f"the target can't plan it: {message} (SQLSTATE {sqlstate})"
     except BackendUnavailable as error:
         why = str(error)
+    except CatalogChanged:
+        why = "the target has just been changed; ask again"
     return tuple(steps), "" if steps else why or _NONE
 
 

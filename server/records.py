@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 
 from policies.errors import Refusal
@@ -14,6 +15,7 @@ from policies.model import (
     Connect,
     DecideApproval,
     Decision,
+    EndSession,
     ExplainPolicy,
     LimitRows,
     LimitTime,
@@ -185,6 +187,7 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
                 "labels": sorted(use.labels),
                 "kind": use.kind,
                 **({"through": use.through} if use.through else {}),
+                **({"written": sorted(map(list, use.written))} if use.written else {}),
             }
             for use in facts.tables
         ],
@@ -201,7 +204,14 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
         "casts": sorted(facts.casts),
         "statement_count": facts.statement_count,
         "opaque": facts.opaque.code if facts.opaque else None,
+        **_named(facts),
     }
+
+
+def _named(facts: SqlFacts) -> dict[str, Json]:
+    """The name in SQL: what it stands for was recorded when the session made it."""
+    named = facts.named
+    return {"named": {"kind": named.kind, "name": named.name}} if named else {}
 
 
 def action_document(action: Action) -> dict[str, Json]:
@@ -243,8 +253,8 @@ def action_document(action: Action) -> dict[str, Json]:
         case BlockAgent(kind, name, reason) | UnblockAgent(kind, name, reason):
             what = type(action).__name__
             return {"kind": what, "what": kind.value, "name": name, "reason": reason}
-        case ManageWebhooks(operation, subject):
-            return {"kind": "ManageWebhooks", "operation": operation, "subject": subject}
+        case EndSession() | ManageWebhooks():
+            return {"kind": type(action).__name__, **asdict(action)}
         case ExplainPolicy(text, principal):
             return {"kind": "ExplainPolicy", "text": text, "principal": principal}
 

@@ -118,17 +118,33 @@ def unmet(decision: Decision) -> Refusal:
     )
 
 
+def by_itself(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
+    """Deny what needs approval and is named: a ticket would not be bound to what the name means."""
+    named = request.facts.named if request.facts else None
+    if decision.effect is not Effect.PERMIT or not decision.approvals or named is None:
+        return request, decision
+    if not named.makes and not named.runs:
+        return request, decision
+    refusal = Refusal(
+        code="APPROVAL_BY_NAME",
+        policy=decision.approvals[0].policy,
+        reason=f"The statement needs approval, and {named.kind.upper()} gives or uses only a name.",
+        next_step="Send the statement itself, without a name, and have that approved.",
+    )
+    return request, replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
+
+
 def together(request: AccessRequest, decision: Decision) -> tuple[AccessRequest, Decision]:
     """Deny what can't be one of several statements in a message.
 
-    A ticket is for one exact message, and rows are copied in under one statement's grant.
+    A ticket is for one exact message, and rows are copied in or out under one statement's grant.
     """
     if decision.effect is not Effect.PERMIT:
         return request, decision
     copies = request.facts is not None and "copy" in request.facts.kinds
     if not copies and not decision.approvals:
         return request, decision
-    why = "copies rows in" if copies else "needs approval"
+    why = "copies rows in or out" if copies else "needs approval"
     refusal = Refusal(
         code="SQL_MULTIPLE_STATEMENTS",
         policy="" if copies else decision.approvals[0].policy,

@@ -7,11 +7,14 @@ ordinary user's server runs as that user.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,9 +62,10 @@ class Account:
 
     async def run(self, program: Path, *arguments: str, directory: Path) -> str | None:
         """Run to the end; `None`, or what it wrote on standard error if it failed."""
-        process = await asyncio.create_subprocess_exec(
-            str(program),
-            *arguments,
+        # In a thread: not every event loop can start a process as somebody else.
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [str(program), *arguments],
             user=self.uid,
             group=self.gid,
             extra_groups=self._groups,
@@ -70,9 +74,9 @@ class Account:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            check=False,
         )
-        _, error = await process.communicate()
-        return error.decode(errors="replace").strip() if process.returncode else None
+        return done.stderr.decode(errors="replace").strip() if done.returncode else None
 
     @property
     def _groups(self) -> list[int] | None:
@@ -102,8 +106,21 @@ def account() -> Account:
     """Ourselves, or, when we are root, the account that is made for it."""
     if os.geteuid() != 0:
         return Account()
-    entry = _entry() or _create()
+    with _one_at_a_time():
+        entry = _entry() or _create()
     return Account(entry.pw_uid, entry.pw_gid)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """While one process makes the account, another would find half of it."""
+    _make(ROOTS_HOMES, Account(0, 0))
+    directory = os.open(ROOTS_HOMES, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _entry() -> pwd.struct_passwd | None:

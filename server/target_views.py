@@ -19,6 +19,7 @@ from policies.model import (
     SqlStatement,
 )
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
+from policies.sql.server_secrets import SERVER_SECRET
 from server.backends import Backend
 from server.gate import Gate
 from tools.gateway import TargetView
@@ -116,8 +117,8 @@ def _phrase(decision: Decision) -> str:
     if decision.approvals:
         own = all(r.self_confirmation for r in decision.approvals)
         phrases = [f"needs {'your own confirmation' if own else _approvers(decision)}"]
-    if decision.masked_labels:
-        phrases.append(f"{', '.join(sorted(decision.masked_labels))} masked")
+    if masked := sorted(decision.masked_labels - {SERVER_SECRET}):
+        phrases.append(f"{', '.join(masked)} masked")
     if decision.row_limit is not None:
         phrases.append(f"at most {decision.row_limit} rows")
     return ", ".join(phrases)

@@ -1,4 +1,4 @@
-"""PostgreSQL cells in text form -> JSON values, by the type's oid."""
+"""Cells -> JSON values: PostgreSQL's by the type's oid, and MySQL's as the like of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from recordings.events import Column
+from tools.mysql_cells import as_postgres, mysql_text, mysql_type_name
 
 TYPE_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -86,13 +87,17 @@ _ALWAYS_EXACT: Final = 15  # characters of an integer
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)")
 
 
-def type_name(oid: int) -> str:
-    """The type's name, or `oid:<number>` for one that is not built in."""
-    return TYPE_NAMES.get(oid, f"oid:{oid}")
+def type_name(column: Column) -> str:
+    """The type's name; of PostgreSQL `oid:<number>` for one that is not built in."""
+    if column.origin is not None:
+        return mysql_type_name(column)
+    return TYPE_NAMES.get(column.type, f"oid:{column.type}")
 
 
 def cell_text(cell: bytes, column: Column) -> str:
-    """The cell as PostgreSQL writes it; a binary cell as `\\x` and hexadecimal digits."""
+    """The cell as the server writes it; PostgreSQL's binary as `\\x` and hexadecimal digits."""
+    if column.origin is not None:
+        return mysql_text(cell, column)
     if column.binary:
         return "\\x" + cell.hex()
     return cell.decode("utf-8", "backslashreplace")
@@ -103,19 +108,20 @@ def json_value(text: str, column: Column) -> JsonValue:
 
     A mask may have put anything in the cell's place: what is not of the type stays text.
     """
-    if column.binary:
+    kind = column.type if column.origin is None else as_postgres(column)
+    if column.binary and column.origin is None:
         return text
-    if column.type == _BOOL:
+    if kind == _BOOL:
         return {"t": True, "f": False}.get(text, text)
-    if column.type in _INTEGERS and len(text) <= _ALWAYS_EXACT and _INTEGER.fullmatch(text):
+    if kind in _INTEGERS and len(text) <= _ALWAYS_EXACT and _INTEGER.fullmatch(text):
         return int(text)
-    if column.type not in _NUMBERS_OR_JSON:
+    if kind not in _NUMBERS_OR_JSON:
         return text
     try:
         value = _exactly(text)
     except (ValueError, RecursionError):
         return text
-    return text if column.type in _NUMBERS and not _is_number(value) else value
+    return text if kind in _NUMBERS and not _is_number(value) else value
 
 
 def _is_number(value: JsonValue) -> bool:

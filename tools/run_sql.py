@@ -98,11 +98,13 @@ def _parameter(value: Scalar) -> Parameter:
         case None:
             return Parameter(None)
         case bool():
-            return Parameter(b"true" if value else b"false")
+            return Parameter(b"true" if value else b"false", scalar="boolean")
         case str():
             return Parameter(value.encode())
-        case int() | float():
-            return Parameter(repr(value).encode())
+        case int():
+            return Parameter(repr(value).encode(), scalar="integer")
+        case float():
+            return Parameter(repr(value).encode(), scalar="float")
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ class SqlRendering:
         return RunSqlOutput.model_validate(
             {
                 "columns": [
-                    {"name": c.name, "type": type_name(c.type), "masked": bool(c.masked)}
+                    {"name": c.name, "type": type_name(c), "masked": bool(c.masked)}
                     for c in table.columns
                 ],
                 "rows": table.rows,

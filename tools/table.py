@@ -8,8 +8,9 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from policies.errors import ProtocolError
 from recordings.events import Column, Rows
-from recordings.rows import ROW_CODECS
+from recordings.rows import row_codec
 from tools.cells import cell_text, json_value
 from tools.escaping import visible
 
@@ -31,7 +32,10 @@ class Table:
 
     def add(self, rows: Rows) -> None:
         """Take the rows that fit; a first row that does not is shortened, later ones left out."""
-        for cells in ROW_CODECS[rows.codec].decode(rows.frames):
+        codec = row_codec(rows.codec)
+        if codec is None:
+            raise ProtocolError("rows that nobody can read")
+        for cells in codec.decode(rows.frames):
             if self.full:
                 return
             self._add([_text(*pair) for pair in zip(cells, self.columns, strict=True)])

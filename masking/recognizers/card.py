@@ -7,16 +7,19 @@ its evaluator's cards pass it by (Mastercard 2-series, 19-digit Visa, 12-digit M
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from presidio_analyzer import LocalRecognizer, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 
+from masking.fast.declared import Necessary
 from masking.prefilter import CARD_RUN
 
 _DIGITS: Final = re.compile(r"[0-9]+")
 _WHOLE_PART: Final = re.compile(r"(?<![0-9])[0-9]{1,3}\.\Z")
+_ACCOUNT: Final = re.compile(r"\barn:[\w:*-]*:\Z")  # twelve digits of an account at AWS
 _SHORTEST, _LONGEST = 12, 19
 
 # ISO/IEC 7812 issuer ranges in use and the lengths that their networks issue.
@@ -37,8 +40,30 @@ _RANGES: Final = tuple(
 )
 
 
+_BETWEEN: Final = r"[ \-._/\u00A0\u2010-\u2015]"
+_FIRST_FOUR: Final = r"(?:[2-689][0-9]{3}|1800)"
+_AT_LEAST: Final = (
+    *(
+        rf"(?:^|[^0-9A-Za-z]){_FIRST_FOUR}{rest}"
+        for rest in (
+            r"[0-9]{8}",
+            rf"{_BETWEEN}+[0-9](?:{_BETWEEN}*[0-9]){{7}}",
+            rf"[0-9]{{3}}{_BETWEEN}+[0-9](?:{_BETWEEN}*[0-9]){{4}}",
+            rf"[0-9]{{4}}{_BETWEEN}+[0-9](?:{_BETWEEN}*[0-9]){{3}}",
+            rf"[0-9]{{7}}{_BETWEEN}+[0-9]",
+        )
+    ),
+    rf"(?:^|[^0-9])[1-9](?:{_BETWEEN}+[0-9]){{11}}",
+    rf"(?:^|[^0-9])[1-9][0-9](?:{_BETWEEN}+[0-9]{{2}}){{5}}",
+)
+"""Twelve digits of a card, beginning as `_RANGES` do: the first group is one that `_may_begin`
+takes, or all are single digits or pairs. Separators may be more than in a card: that is quicker."""
+
+
 class PaymentCardRecognizer(LocalRecognizer):
     """Reports CREDIT_CARD, with or without separators between groups of digits."""
+
+    necessary = tuple(Necessary(pattern, re.MULTILINE) for pattern in _AT_LEAST)
 
     def __init__(self) -> None:
         super().__init__(supported_entities=["CREDIT_CARD"], name="PaymentCardRecognizer")
@@ -61,15 +86,19 @@ def _cards(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     groups is tried, at most 19 digits each.
     """
     groups = [m.span() for m in _DIGITS.finditer(text, start, end)]
+    if _is_spelled_out(text, groups):
+        yield start, end
+        return
     for first, (begin, end_of_first) in enumerate(groups):
         if not _may_begin(text, begin, end_of_first):
             continue
         digits = ""
-        for group_start, group_end in groups[first:]:
+        for last, (group_start, group_end) in enumerate(groups[first:], first):
             digits += text[group_start:group_end]
             if len(digits) > _LONGEST:
                 break
-            if is_card(digits) and not _letter_at(text, group_end):
+            chosen = groups[first : last + 1]
+            if is_card(digits) and _stand_together(text, chosen):
                 yield begin, group_end
 
 
@@ -81,6 +110,25 @@ def _may_begin(text: str, begin: int, end: int) -> bool:
     if end - begin >= _SHORTEST:
         return not _follows_point(text, begin)
     return end - begin in (4, 7, 8, 11)
+
+
+def _stand_together(text: str, groups: Sequence[tuple[int, int]]) -> bool:
+    """Whether these groups may be one number: no columns of a table, no part of something else."""
+    begin, end = groups[0][0], groups[-1][1]
+    if _letter_at(text, end) or _ACCOUNT.search(text, max(0, begin - 80), begin):
+        return False
+    sizes = [b - a for a, b in groups]
+    wide = any(b - a > 1 for (_, a), (b, _) in pairwise(groups))
+    return not wide or sizes == [4, 6, 5] or (set(sizes[:-1]) == {4} and sizes[-1] <= 4)
+
+
+def _is_spelled_out(text: str, groups: Sequence[tuple[int, int]]) -> bool:
+    """Whether a run is one card in single digits or in pairs, with the same sign between them."""
+    sizes = {end - start for start, end in groups}
+    between = {text[a:b] for (_, a), (b, _) in pairwise(groups)}
+    if len(between) != 1 or sizes not in ({1}, {2}):
+        return False
+    return is_card("".join(text[start:end] for start, end in groups))
 
 
 def _letter_at(text: str, position: int) -> bool:

@@ -11,12 +11,20 @@ from typing import Final
 from policies.model import Action, Parameter, SqlPlan, SqlStatement
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from policies.sql.not_understood import NotUnderstood
+from policies.sql.sessions import SET_LIMIT
 from policies.sql.settings import check_shown
 
 _NOT_SHOWN: Final = Opaque(
     "SETTING_NOT_ALLOWED",
     "A setting that a parameter names is not shown.",
     "Ask for another setting, or write its name out.",
+)
+
+
+_GATEWAYS: Final = Opaque(
+    "SETTING_NOT_ALLOWED",
+    "Time limits are the gateway's, and a call is alone in its session.",
+    "Leave the setting out.",
 )
 
 
@@ -28,6 +36,13 @@ def asked_by_parameters(facts: SqlFacts, action: Action) -> SqlFacts:
     if all(n <= len(bound) and _is_shown(bound[n - 1]) for n in facts.settings_asked):
         return facts
     return replace(facts, effect=SqlEffect.OPAQUE, opaque=_NOT_SHOWN)
+
+
+def of_one_call(facts: SqlFacts) -> SqlFacts:
+    """The facts of a statement that stands alone: a time limit that it sets is gone after it."""
+    if SET_LIMIT not in facts.kinds:
+        return facts
+    return replace(facts, effect=SqlEffect.OPAQUE, opaque=_GATEWAYS)
 
 
 def _is_shown(parameter: Parameter) -> bool:

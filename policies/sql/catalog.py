@@ -16,7 +16,7 @@ class Column:
     """A column: attribute number, type name as `format_type` prints it, and its labels.
 
     `user_code`: a cast of its type, which the server may put in unasked, calls a user's function.
-    `hidden`: `*` leaves it out (MySQL's INVISIBLE).
+    `hidden`: `*` leaves it out (MySQL's INVISIBLE). `generated`: computed from others (PostgreSQL).
     """
 
     name: str
@@ -25,6 +25,7 @@ class Column:
     labels: frozenset[str] = frozenset()
     user_code: bool = False
     hidden: bool = False
+    generated: bool = False
 
 
 class Reach(StrEnum):
@@ -108,6 +109,7 @@ class Catalog:
     `operators` do not account for them already. `moved`: the session has
     another search path than it began with, so that a user's function may mean other tables.
     `code_types`: oids of types a value of which the server may hand to a user's function.
+    `enums`: labels by the type's oid, none for an array of enums; no statement is judged by them.
     """
 
     version: str
@@ -122,6 +124,7 @@ class Catalog:
     schemas: Mapping[str, frozenset[str]] = field(default_factory=dict)
     moved: bool = False
     code_types: frozenset[int] = frozenset()
+    enums: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def resolve(self, schema: str | None, name: str) -> Relation | None:
         """The relation that the server would take for this name, or None."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.sql.facts import TableName
-from policies.sql.grammar import unwrap
+from policies.sql.grammar import unwrap, unwrap_as
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree, parse_one
 from policies.sql.prescan import QUICK_BYTES, encode
@@ -26,7 +26,7 @@ MOST_ROWS: Final = 10_000
 SAMPLE: Final = 5
 
 LONGEST: Final = 8192
-"""Characters of a statement that is looked into here: it is parsed in the gateway itself, anew."""
+"""Bytes of a statement that is looked into here: it is parsed in the gateway itself, anew."""
 
 _PLAIN: Final = {
     "UpdateStmt": frozenset({"relation", "targetList", "whereClause", "returningClause"}),
@@ -67,9 +67,7 @@ class ChangedRows:
 
 def changed_rows(text: str, table: TableName, columns: Sequence[str]) -> ChangedRows | None:
     """The rows that one plain UPDATE or DELETE on `table` changes; None for all else."""
-    if len(text) > QUICK_BYTES:  # everybody waits while it is parsed
-        return None
-    if len(text) > LONGEST:
+    if len(text.encode("utf-8", "replace")) > min(LONGEST, QUICK_BYTES):
         return None
     try:
         return _changed_rows(text, table, tuple(columns))
@@ -83,6 +81,21 @@ def writes_few_rows(text: str) -> bool:
         kind, body = unwrap(parse_one(encode(text)))
         rows = body.get("selectStmt")
         return kind != "InsertStmt" or rows is None or "valuesLists" in rows["SelectStmt"]
+    except (NotUnderstood, KeyError, TypeError, RecursionError):
+        return False
+
+
+def changes_once(text: str) -> bool:
+    """Whether it changes rows in one place alone: no WITH of it holds another change.
+
+    The server's count is that of the last one, whatever the others do.
+    """
+    try:
+        _, body = unwrap(parse_one(encode(text)))
+        tables = body.get("withClause", {}).get("ctes", [])
+        return all(
+            set(unwrap_as("CommonTableExpr", each)["ctequery"]) == {"SelectStmt"} for each in tables
+        )
     except (NotUnderstood, KeyError, TypeError, RecursionError):
         return False
 

@@ -13,7 +13,7 @@ from policies.sql.lineage import UNCERTAIN, FromItem, Lineage, Scope, Shape, Sou
 from policies.sql.matching import WHOLE_FUNCTIONS
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
-from policies.sql.predicates import has_live_column
+from policies.sql.predicates import has_live_column, selects_itself
 from policies.sql.queries import QueryWalker
 from policies.sql.tautologies import always_true
 
@@ -140,8 +140,8 @@ class ChangeWalker(QueryWalker):
             whole = resolved in WHOLE_FUNCTIONS and len(body["args"]) == 1
             return whole and self._stays(body["args"][0], lineage, relation, column)
         same_column = kind == "ColumnRef" and strings(body["fields"])[-1] == column
-        own = lineage.certain and {table for table, _ in lineage.carried} <= {relation.name}
-        return same_column and own
+        # A subquery may give another column under this one's name.
+        return same_column and lineage.certain and self.findings.referred_to(relation)
 
     def _target_subscripts(self, target: Tree, scope: Scope) -> None:
         steps = [unwrap(step) for step in target.get("indirection", [])]
@@ -184,7 +184,9 @@ class ChangeWalker(QueryWalker):
         before = len(self.findings.references)
         self.expression(node, scope)
         references = self.findings.references[before:]
-        return has_live_column(node) and any(source is target for source, _ in references)
+        told = has_live_column(node) and any(source is target for source, _ in references)
+        relation = target.relation
+        return told and not (relation and selects_itself(node, relation.name.name))
 
     def _returning(self, body: Tree, scope: Scope) -> Shape:
         if "returningClause" not in body:

@@ -37,7 +37,7 @@ class ColumnResolver:
             certain = len(positions) == 1 and source.shape.exact
             return found if certain else found | UNCERTAIN
         if source.has_system_column(name):
-            return self._findings.refer_to_system_column(source)
+            return self._findings.refer_to_system_column(source, name)
         raise _unknown(f"{source.alias}.{name}", location)
 
     def fields(self, body: Tree, scope: Scope) -> tuple[str, ...]:
@@ -53,6 +53,9 @@ class ColumnResolver:
         """The FROM item that a ColumnRef names as a row, or None if it names a column."""
         names, star = _parts(body)
         if star or len(names) != 1 or is_column(names[0], scope):
+            return None
+        # A FROM item of unknown columns may have one of this name.
+        if not all(level.items.exact for level in scope.levels()):
             return None
         return _by_alias(names[0], scope, body.get("location"))
 
@@ -71,6 +74,22 @@ class ColumnResolver:
             raise _unknown(".".join(names), location)
         return source
 
+    def stored_in(self, body: Tree, scope: Scope) -> tuple[Source, int] | None:
+        """The one column of one FROM item that a ColumnRef certainly means; notes nothing."""
+        names, star = _parts(body)
+        if star:
+            return None
+        if len(names) > 1:
+            source = self.qualified_source(names[:-1], scope, body.get("location"))
+            found = source.positions(names[-1]) if source.shape.exact else ()
+            return (source, found[0]) if len(found) == 1 else None
+        for level in scope.levels():
+            visible = level.items.named(names[0])
+            if visible or not level.items.exact:
+                columns = visible[0].columns if level.items.exact and len(visible) == 1 else ()
+                return columns[0] if len(columns) == 1 else None
+        return None
+
     def _unqualified(self, name: str, scope: Scope, location: int | None) -> Lineage:
         passed = CLEAN
         for level in scope.levels():
@@ -81,7 +100,7 @@ class ColumnResolver:
                 return passed | self._visible(found)
             system = [s for s in level.items.sources if s.has_system_column(name)]
             if system:
-                return passed | self._findings.refer_to_system_column(system[0])
+                return passed | self._findings.refer_to_system_column(system[0], name)
         source = _by_alias(name, scope, location)
         if source is None:
             raise _unknown(name, location)

@@ -16,7 +16,7 @@ from policies.sql.changes import ChangeWalker
 from policies.sql.facts import TableName
 from policies.sql.from_clause import relation_shape
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
-from policies.sql.lineage import CLEAN, FromItem, Lineage, Scope, Source, single
+from policies.sql.lineage import CLEAN, FromItem, Lineage, Scope, Source, single, union
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
 
@@ -113,7 +113,9 @@ class DefinitionWalker:
         return relation
 
     def _existing(self, body: Tree) -> Relation:
-        return self._defined(self._walker.relation(body), body.get("location"))
+        found = self._defined(self._walker.relation(body), body.get("location"))
+        self._findings.redefine(found)
+        return found
 
     def _truncate(self, body: Tree) -> None:
         self._findings.kinds.add("truncate")
@@ -209,7 +211,20 @@ class DefinitionWalker:
         self._findings.kinds.add("rename")
         if body["renameType"] not in _RENAMED or "relation" not in body:
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"renaming {body['renameType']}")
-        self._existing(body["relation"])
+        renamed = self._existing(body["relation"])
+        self._findings.copy_out(_lost_label(renamed, body))
+        if body["renameType"] in ("OBJECT_TABLE", "OBJECT_VIEW"):
+            name = TableName(renamed.name.schema, body["newname"])
+            self._defined(replace(renamed, name=name, oid=0), body["relation"].get("location"))
+
+
+def _lost_label(relation: Relation, rename: Tree) -> Lineage:
+    """What the labels of were given by a name that is no more: it lies elsewhere after that."""
+    if rename["renameType"] == "OBJECT_TABCONSTRAINT":
+        return CLEAN
+    column = rename.get("subname")
+    outputs = relation_shape(relation).outputs
+    return union(o.lineage for o in outputs if column is None or o.name == column)
 
 
 def _table_scope(relation: Relation) -> Scope:

@@ -44,7 +44,8 @@ _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
 KINDS: Final = frozenset({*_NAMES, "JsonFuncExpr", "JsonIsPredicate", "XmlExpr"})
 
 # Field -> what it holds: "node" and "nodes" stand with their kind around them, "type" is a
-# TypeName, "query" a SelectStmt; any other word is the kind whose bare body the field holds.
+# TypeName, "query" a SelectStmt, "order" an aggregate's keys; any other word is the kind whose bare
+# body the field holds.
 _HOLDS: Final = {
     "JsonFuncExpr": "context_item=JsonValueExpr pathspec=node passing=nodes output=JsonOutput"
     " on_empty=JsonBehavior on_error=JsonBehavior",
@@ -57,7 +58,7 @@ _HOLDS: Final = {
     "JsonArrayQueryConstructor": "query=query output=JsonOutput format=JsonFormat",
     "JsonObjectAgg": "constructor=JsonAggConstructor arg=JsonKeyValue",
     "JsonArrayAgg": "constructor=JsonAggConstructor arg=JsonValueExpr",
-    "JsonAggConstructor": "output=JsonOutput agg_filter=node agg_order=nodes over=WindowDef",
+    "JsonAggConstructor": "output=JsonOutput agg_filter=node agg_order=order over=WindowDef",
     "JsonKeyValue": "key=node value=JsonValueExpr",
     "JsonValueExpr": "raw_expr=node format=JsonFormat",
     "JsonArgument": "val=JsonValueExpr",
@@ -87,7 +88,9 @@ class Expressions(Protocol):
 
     def expression(self, node: Tree, scope: Scope) -> Lineage: ...
 
-    def query(self, body: Tree, scope: Scope) -> Shape: ...
+    def answer(self, body: Tree, scope: Scope) -> Lineage: ...
+
+    def aggregated_by(self, nodes: list[Tree], scope: Scope) -> Lineage: ...
 
     def type_name(self, body: Tree) -> None: ...
 
@@ -122,7 +125,9 @@ def _held(
             walker.type_name(type_name)
             return CLEAN
         case "query", dict(query):
-            return walker.query(checked("SelectStmt", query["SelectStmt"]), scope).lineage
+            return walker.answer(checked("SelectStmt", query["SelectStmt"]), scope)
+        case "order", list(keys):
+            return walker.aggregated_by(keys, scope)
         case "WindowDef", dict(window):
             return walker.window(window, scope)
         case str(held), dict(bare):

@@ -12,11 +12,14 @@ from policies.sql.columns import ColumnResolver, is_star
 from policies.sql.findings import Findings
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.inference import SET_RETURNING, compared_labels, conjuncts_of
-from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Scope, Shape, union
+from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Scope, Shape, Source, union
 from policies.sql.matching import constants_of, is_equality, is_whole_call
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
+from policies.sql.partly_shown import SETTINGS
+from policies.sql.secret_uses import check_condition, check_use
 from policies.sql.sequences import sequence_of
+from policies.sql.server_secrets import SERVER_SECRET
 from policies.sql.table_functions import out_columns
 
 # Operators that PostgreSQL reads into an expression without their being written.
@@ -43,6 +46,7 @@ _EXPLICIT_OPERATORS: Final = frozenset(
 # What they do hangs on their arguments, which must be seen.
 _ARGUMENTS_MATTER: Final = frozenset({"current_setting", "currval", "set_config"})
 _SET_CONFIG: Final = (("set_config",), ("pg_catalog", "set_config"))
+_TAKING_APART: Final = (("pg_catalog", "pg_options_to_table"), ("pg_catalog", "unnest"))
 _SIDES: Final = ("lexpr", "rexpr")
 _SCALAR_SUBLINKS: Final = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
 _TESTING_SUBLINKS: Final = frozenset(
@@ -101,6 +105,7 @@ class ExpressionWalker(ABC):
         lineage = walk(body, scope)
         if not lineage.carried or kind == "ColumnRef":
             return lineage
+        check_use(kind, body, lineage)
         whole = kind == "FuncCall" and is_whole_call(body, self.catalog)
         return lineage if whole else lineage.in_part()
 
@@ -218,11 +223,16 @@ class ExpressionWalker(ABC):
     def _case(self, body: Tree, scope: Scope) -> Lineage:
         if "arg" in body:
             self.operator(("=",), body.get("location"))
-        ends = (body.get("arg"), body.get("defresult"))
-        return union(self.optional(end, scope) for end in ends) | self.every(body["args"], scope)
+        argument = self.optional(body.get("arg"), scope)
+        if "arg" in body:
+            check_condition(body["arg"], argument)
+        ends = argument | self.optional(body.get("defresult"), scope)
+        return ends | self.every(body["args"], scope)
 
     def _case_when(self, body: Tree, scope: Scope) -> Lineage:
-        return self.expression(body["expr"], scope) | self.expression(body["result"], scope)
+        tested = self.expression(body["expr"], scope)
+        check_condition(body["expr"], tested)
+        return tested | self.expression(body["result"], scope)
 
     def _call(self, body: Tree, scope: Scope) -> Lineage:
         column = self._column_as_function(body, scope)
@@ -235,30 +245,52 @@ class ExpressionWalker(ABC):
             self.catalog, strings(body["funcname"]), location=body.get("location")
         )
         self.findings.functions.add(f"{schema}.{name}")
-        self._look_at_arguments(name, body)
         mark = self.findings.mark()
-        arguments = self.every(body.get("args", []), scope)
+        shown = self._look_at_arguments(name, body, scope)
+        arguments = shown | self.every(body.get("args", []), scope)
         if body.get("agg_distinct"):
             self.findings.decide_since(mark, scope)
-        if name in SET_RETURNING:
+        if name in SET_RETURNING and not self.takes_stored_options(body, scope):
             self.findings.compare(arguments)
         around = self._around_call(body, scope)
         if schema not in ("pg_catalog", "information_schema"):
             self.findings.call_unknown_code()
             return UNCERTAIN
         # A count says how many, never which; unless the NULLs that it leaves out were computed.
-        counts = (schema, name) == ("pg_catalog", "count") and arguments.whole
-        return around if counts and arguments.certain else arguments | around
+        counts = (schema, name) == ("pg_catalog", "count") and arguments.counted
+        return around if counts else arguments | around
 
-    def _look_at_arguments(self, name: str, body: Tree) -> None:
+    def takes_stored_options(self, call: Tree, scope: Scope) -> bool:
+        """Whether a call takes apart options that the server keeps: how many there are is shown."""
+        found = names.find_function(self.catalog, strings(call["funcname"]))
+        kind, argument = unwrap(call["args"][0]) if len(call.get("args", [])) == 1 else ("", {})
+        if found not in _TAKING_APART or kind != "ColumnRef":
+            return False
+        column = self.columns.stored_in(argument, scope)
+        lineage = CLEAN if column is None else column[0].shape.outputs[column[1]].lineage
+        secret = {label for _, label in lineage.carried} == {SERVER_SECRET}
+        return secret and lineage.whole and lineage.certain and not lineage.mixed
+
+    def _asked_for(self, arguments: list[Tree], scope: Scope) -> Lineage:
+        """What `current_setting` shows: of `pg_settings.name` what that relation shows itself."""
+        kind, argument = unwrap(arguments[0]) if arguments else ("", {})
+        column = self.columns.stored_in(argument, scope) if kind == "ColumnRef" else None
+        if column is not None and names_a_setting(*column):
+            source = column[0]
+            return union(self.findings.refer(source, i) for i in source.positions("setting"))
+        self.findings.settings_asked |= {settings.check_asked(arguments)} - {None}
+        return CLEAN
+
+    def _look_at_arguments(self, name: str, body: Tree, scope: Scope) -> Lineage:
+        """Refuses what they may not be; the lineage of what the function shows besides them."""
         match name:
             case "current_setting":
-                asked = settings.check_asked(body.get("args", []))
-                self.findings.settings_asked |= {asked} - {None}
+                return self._asked_for(body.get("args", []), scope)
             case "currval":
                 self.findings.use(sequence_of(self.catalog, body.get("args", [])), "select")
             case "generate_series":
                 self.findings.made_rows.count(body)
+        return CLEAN
 
     def _document(self, kind: str, body: Tree, scope: Scope) -> Lineage:
         name = documents.document_name(kind, body)
@@ -269,11 +301,24 @@ class ExpressionWalker(ABC):
     def _around_call(self, body: Tree, scope: Scope) -> Lineage:
         over = body.get("over")
         window = CLEAN if over is None else self.window(over, scope)
-        mark = self.findings.mark()
-        order = self.every(body.get("agg_order", []), scope)
-        # As for DISTINCT, rows are sorted once, and other aggregates meet them in that order too.
-        self.findings.decide_since(mark, scope)
+        order = self.aggregated_by(body.get("agg_order", []), scope)
         return window | order | self.optional(body.get("agg_filter"), scope)
+
+    def aggregated_by(self, nodes: list[Tree], scope: Scope) -> Lineage:
+        """The ORDER BY inside of an aggregate.
+
+        As for DISTINCT, rows are sorted once, and other aggregates meet them in that order too.
+        """
+        mark = self.findings.mark()
+        order = self.every(nodes, scope)
+        self.findings.decide_since(mark, scope)
+        return order
+
+    def answer(self, body: Tree, scope: Scope) -> Lineage:
+        """What a query gives that stands for one value."""
+        shape = self.query(body, scope)
+        self.findings.answers.append((scope, shape.lineage))
+        return shape.lineage
 
     def _column_as_function(self, body: Tree, scope: Scope) -> Lineage | None:
         """`ssn(u)` on a row is the column `u.ssn`, if no function of that name may be called."""
@@ -354,6 +399,12 @@ class ExpressionWalker(ABC):
 
     def _sort_key(self, body: Tree, scope: Scope) -> Lineage:
         return self.expression(body["node"], scope)
+
+
+def names_a_setting(source: Source, position: int) -> bool:
+    """Whether a column of a FROM item is `pg_settings.name`."""
+    of_settings = source.relation is not None and source.relation.name == SETTINGS
+    return of_settings and source.shape.outputs[position].name == "name"
 
 
 def _no_field(body: Tree) -> NotUnderstood:

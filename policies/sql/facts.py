@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from policies.sql.copied import CopiedOut
+
 
 class SqlEffect(StrEnum):
     """The most consequential effect of a statement, weakest first."""
@@ -46,7 +48,8 @@ class TableUse:
     `labels` are the labels of those columns. `span` is where the statement names the relation.
     `kind` is one of RELATION_KINDS: what the relation is on the server. `through` is the relation
     that the statement names, where this one is only reached by it: a view over this table, one of
-    its partitions, the table that it inherits from.
+    its partitions, the table that it inherits from. `written` are the labelled columns among those
+    that get values, each with one of its labels.
     """
 
     table: TableName
@@ -56,6 +59,7 @@ class TableUse:
     span: tuple[int, int] | None = None
     kind: str = "table"
     through: str = ""
+    written: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,40 @@ class PathChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A statement about a name that lasts as long as a session, or as its transaction.
+
+    `kind` is prepare, declare, execute, fetch, move, deallocate or close; without a `name` the last
+    two drop all. `begins` is the byte at which the statement begins that PREPARE and DECLARE name,
+    `rows` how many a FETCH asks for at most, None for all. `text` is the statement that the name
+    stands for, once a session has looked it up.
+    """
+
+    kind: str
+    name: str
+    begins: int = 0
+    rows: int | None = None
+    text: str = ""
+
+    @property
+    def makes(self) -> bool:
+        """Whether it gives a name to a statement, which does not run yet."""
+        return self.kind in ("prepare", "declare")
+
+    @property
+    def runs(self) -> bool:
+        """Whether the statement runs that has the name."""
+        return self.kind in ("execute", "fetch", "move")
+
+
+@dataclass(frozen=True, slots=True)
 class SqlFacts:
     """Facts about one statement. With `opaque` set nothing else may be relied on.
 
     `kinds`: every statement kind, nested ones too ("select", "update", "explain", "create_table").
     `clean_outputs`: indexes of output columns proven to carry no labelled value.
+    `stored_outputs`: output columns that are a labelled column's values as they are stored, each
+    with its relation and column (MySQL, whose servers' own word on it is no proof).
     `labels_read`: labels of every column the statement touches in any position.
     `labels_copied`: labels that are read and written elsewhere in the same statement.
     `labels_compared`: labels of values that are compared with other data than constants and
@@ -94,14 +127,20 @@ class SqlFacts:
     other than by `labels_matched`: whole values compared for equality with up to ten constants or
     parameters, or with another labelled column.
     `limit`: the constant that the outermost query's LIMIT or FETCH FIRST says, if it says one.
-    `locks`: "for_update", "for_share", ...: locks on rows that the statement asks for by name.
+    `locks`: "for_update", "for_share", ...: locks on rows that the statement asks for by name;
+    "access_share": of LOCK TABLE, on whole tables.
     `operators` and `casts`: names as written, without pg_catalog; types that values are cast to.
     `objects`: (relation, oid) of every relation resolved, bound into an approval.
     `catalog`: the version of the catalog that they were found by, for a check when they are used.
     `path_change`: what becomes of the search path, if the statement sets or resets it.
     `savepoint`: the name in SAVEPOINT, RELEASE and ROLLBACK TO.
     `settings_asked`: numbers of parameters whose values are names of settings to be shown.
-    `settings_asked`: numbers of parameters whose values are names of settings to be shown.
+    `absorbed`: settings of the gateway's own that the statement does nothing but set. It is opaque,
+    so that no door forwards it; one that answers it itself, without the target, is the exception
+    (`policies.sql.mysql.absorbed`).
+    `settings_named`: pg_settings is asked for by written-out names, of settings that are shown.
+    `copied`: how COPY sends what it reads to the client, if it does.
+    `named`: what is done with a prepared statement or a cursor by its name in SQL.
     """
 
     effect: SqlEffect
@@ -125,7 +164,12 @@ class SqlFacts:
     path_change: PathChange | None = None
     savepoint: str = ""
     settings_asked: frozenset[int] = frozenset()
+    absorbed: frozenset[str] = frozenset()
     catalog: str = ""
+    copied: CopiedOut | None = None
+    settings_named: bool = False
+    named: Named | None = None
+    stored_outputs: tuple[tuple[int, TableName, str], ...] = ()
 
     def __hash__(self) -> int:
         # Facts are looked up at every call: by what tells statements apart, and is hashed already.

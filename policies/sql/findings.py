@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +13,9 @@ from policies.sql.deciding import Deciding
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 from policies.sql.lineage import CLEAN, Lineage, Scope, Shape, Source, union
 from policies.sql.not_understood import NotUnderstood
+from policies.sql.partly_shown import SETTINGS, without_secrets
 from policies.sql.sequences import MadeRows
+from policies.sql.server_secrets import SERVER_SECRET
 
 # Recursive CTEs are walked twice; nested ones would double each time without an end to it.
 MAXIMUM_QUERIES: Final = 500
@@ -50,9 +52,7 @@ class _Use:
 
     @property
     def labels(self) -> frozenset[str]:
-        every = ALL_COLUMNS in self.columns
-        touched = (c for c in self.relation.columns if every or c.name in self.columns)
-        return frozenset().union(*(column.labels for column in touched))
+        return frozenset(label for _, label in _labelled(self.relation, self.columns))
 
     def behind(self, catalog: Catalog) -> Iterator[tuple[Relation, TableUse]]:
         """The relations that are only reached through this one, by the same verb."""
@@ -63,6 +63,7 @@ class _Use:
 
     def _through(self, reached: Behind, relation: Relation) -> TableUse:
         columns, labels = frozenset(self.columns), self.labels
+        verb = "update" if reached.kind in (Reach.CHANGED, Reach.FOLLOWS) else self.verb
         match reached.kind:
             case Reach.VIEW:
                 columns, labels = reached.columns, labels & all_labels(relation)
@@ -71,12 +72,14 @@ class _Use:
                 columns, labels = reached.columns, all_labels(relation)
         return TableUse(
             reached.name,
-            "update" if reached.kind in (Reach.CHANGED, Reach.FOLLOWS) else self.verb,
+            verb,
             columns,
             labels,
             self.span,
             relation.kind_name,
             str(self.relation.name),
+            # A row that stays without what it referred to gets no value.
+            frozenset() if reached.kind is Reach.CHANGED else _written(relation, verb, columns),
         )
 
     def _reaches(self, reached: Behind) -> bool:
@@ -91,7 +94,23 @@ class _Use:
             self.labels,
             self.span,
             self.relation.kind_name,
+            written=_written(self.relation, self.verb, self.columns),
         )
+
+
+_GIVE_VALUES: Final = frozenset({"insert", "update"})
+
+
+def _written(relation: Relation, verb: str, columns: Collection[str]) -> frozenset[tuple[str, str]]:
+    return frozenset(_labelled(relation, columns)) if verb in _GIVE_VALUES else frozenset()
+
+
+def _labelled(relation: Relation, columns: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Those of the columns that have labels, with each of them."""
+    every = ALL_COLUMNS in columns
+    for column in relation.columns:
+        if every or column.name in columns:
+            yield from ((column.name, label) for label in column.labels)
 
 
 def _refuse_user_casts(relation: Relation, column: str) -> None:
@@ -130,6 +149,7 @@ class Findings:
         self.operators: set[str] = set()
         self.casts: set[str] = set()
         self.settings_asked: set[int | None] = set()
+        self.settings_named = False
         self._compared_all = False
         self._uses: dict[tuple[TableName, str], _Use] = {}
         self._objects: dict[TableName, int] = {}
@@ -170,6 +190,11 @@ class Findings:
         if key not in self._uses:
             self._uses[key] = _Use(relation, verb, self.span(location))
 
+    def as_asked(self, relation: Relation) -> Relation:
+        """The relation with the labels that reading it here is judged by."""
+        named = self.settings_named and relation.name == SETTINGS
+        return without_secrets(relation) if named else relation
+
     def touch(self, relation: Relation, verb: str, column: str) -> None:
         """The statement touches a column ("*": all of them) for `verb`."""
         if verb == "select":
@@ -184,8 +209,16 @@ class Findings:
             self.touch(source.relation, source.verb, output.name)
         return self._note(source, output.lineage)
 
-    def refer_to_system_column(self, source: Source) -> Lineage:
-        return self._note(source, CLEAN)
+    def referred_to(self, relation: Relation) -> bool:
+        """Whether the last value that was referred to is a column of this relation itself."""
+        found = (source.relation for source, _ in self.references[-1:])
+        return any(each is not None and each.name == relation.name for each in found)
+
+    def refer_to_system_column(self, source: Source, name: str) -> Lineage:
+        """Which partition a row is in tells of its key, which may be labelled."""
+        relation = source.relation
+        keyed = name == "tableoid" and relation is not None and relation.kind == "p"
+        return self.refer_to_all(source).in_part() if keyed else self._note(source, CLEAN)
 
     def refer_to_all(self, source: Source) -> Lineage:
         """All columns of a FROM item are read: `alias.*`, or the alias as a row."""
@@ -206,6 +239,10 @@ class Findings:
         self.use(relation, verb, location)
         self._more_labels |= all_labels(relation)
 
+    def redefine(self, relation: Relation) -> None:
+        """Its rows are read: the server's errors show values that the new definition won't take."""
+        self._more_labels |= all_labels(relation)
+
     def copy_out(self, lineage: Lineage) -> None:
         """A value is written elsewhere: the labels that leave the place they belong to.
 
@@ -222,9 +259,9 @@ class Findings:
         return relation.user_code or any(each.user_code for each in found if each is not None)
 
     def call_unknown_code(self) -> None:
-        """A user's function, which may read anything: every label of the database counts."""
+        """A user's function, which may read anything: every label of the configuration counts."""
         for relation in self.catalog.relations.values():
-            self._more_labels |= all_labels(relation)
+            self._more_labels |= all_labels(relation) - {SERVER_SECRET}
 
     def compare(self, lineage: Lineage) -> None:
         """A value says how many rows there are."""
@@ -233,7 +270,7 @@ class Findings:
     def join_on(self, lineages: Iterable[Lineage]) -> None:
         """Columns of two sides are merged where they are equal: USING and NATURAL."""
         merged = tuple(lineages)
-        if not all(lineage.carried for lineage in merged):
+        if not all(lineage.carried for lineage in merged) or union(merged).blended:
             self.compare(union(merged))
         elif all(lineage.whole and lineage.certain for lineage in merged):
             self.deciding.match(union(merged), ())
@@ -253,6 +290,7 @@ class Findings:
         references, answers, covered = mark
         for lineage in self.deciding.open(self.references, references, covered):
             self.deciding.decide(lineage)
+            self.compare(lineage if lineage.blended else CLEAN)
         for level, lineage in self.answers[answers:]:
             if level is scope:
                 self.deciding.decide(lineage)
@@ -318,6 +356,7 @@ class Findings:
             locks=frozenset(self.locks),
             operators=frozenset(self.operators),
             casts=frozenset(self.casts),
+            settings_named=self.settings_named,
             settings_asked=frozenset(n for n in self.settings_asked if n is not None),
             catalog=self.catalog.version,
         )

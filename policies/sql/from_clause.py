@@ -28,7 +28,13 @@ from policies.sql.lineage import (
 )
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
-from policies.sql.table_functions import column_types, function_call, table_function_shape
+from policies.sql.table_functions import (
+    OPTIONS,
+    column_types,
+    function_call,
+    table_function_shape,
+    with_plain_names,
+)
 
 _SAMPLING: Final = frozenset({"system", "bernoulli"})
 _DOCUMENT_TABLES: Final = MappingProxyType(
@@ -100,6 +106,7 @@ class FromWalker(ExpressionWalker):
         if cte is not None:
             return Source(_alias(body) or body["relname"], cte.renamed(_column_names(body)))
         relation = names.readable(self.relation(body), location=body.get("location"))
+        relation = self.findings.as_asked(relation)
         self.findings.use(relation, "select", body.get("location"))
         if _column_names(body):
             self.findings.touch(relation, "select", "*")
@@ -122,7 +129,11 @@ class FromWalker(ExpressionWalker):
         name = strings(call["funcname"])[-1]
         alias = _alias(body) or name
         shape = table_function_shape(body, name, alias=alias, lineage=lineage)
-        return Source(alias, _with_ordinality(body, shape).renamed(_column_names(body)))
+        stored_options = self.takes_stored_options(call, scope)
+        if stored_options and name == OPTIONS:
+            shape = with_plain_names(shape)
+        columns = _with_ordinality(body, shape).renamed(_column_names(body))
+        return Source(alias, columns, paired=stored_options)
 
     def _sample(self, body: Tree, scope: Scope, before: FromItem) -> Source:
         """TABLESAMPLE by one of the server's own methods; users' are functions of theirs."""

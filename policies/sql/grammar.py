@@ -103,12 +103,17 @@ _FIELDS: Final = {
     "ExplainStmt": "query options",
     "DefElem": "defname arg defaction location",
     "VariableShowStmt": "name",
+    "LockStmt": "relations mode nowait",
     "VariableSetStmt": "kind name args is_local jumble_args location",
     "DiscardStmt": "target",
     "ClosePortalStmt": "portalname",
     "UnlistenStmt": "conditionname",
     "DeallocateStmt": "name isall location",
     "TransactionStmt": "kind options savepoint_name location",
+    "PrepareStmt": "name argtypes query",
+    "ExecuteStmt": "name params",
+    "DeclareCursorStmt": "portalname options query",
+    "FetchStmt": "direction howMany portalname ismove",
     # definitions, understood well enough to name what they touch
     "DropStmt": "objects removeType behavior missing_ok concurrent",
     "TruncateStmt": "relations restart_seqs behavior",
@@ -132,11 +137,15 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 
+_REFUSED: Final = {"ListenStmt": "NOTIFICATIONS", "NotifyStmt": "NOTIFICATIONS"}
+
+
 def checked(kind: str, body: Tree) -> Tree:
     """The body of a node, once its kind and all its fields are known."""
     known = FIELDS.get(kind)
     if known is None:
-        raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood", location_of(body))
+        code = _REFUSED.get(kind, "SQL_NOT_UNDERSTOOD")
+        raise NotUnderstood(code, f"{kind} is not understood", location_of(body))
     if body.keys() <= known:
         return body
     unknown = min(body.keys() - known)

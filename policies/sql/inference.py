@@ -70,14 +70,15 @@ def compared_labels(
     labelled = [(source, lineage) for source, lineage in seen if lineage.carried]
     plain = {source for source, lineage in seen if not lineage.carried}
     apart = (lineage for source, lineage in labelled if _meets_others(source, plain))
-    mixed = (lineage for _, lineage in labelled if lineage.mixed)
-    answered = (lineage for lineage in answers if plain or lineage.mixed)
+    mixed = (lineage for _, lineage in labelled if lineage.mixed or lineage.blended)
+    answered = (lineage for lineage in answers if plain or lineage.mixed or lineage.blended)
     return _labels((*apart, *mixed, *answered))
 
 
 def _meets_others(source: Source, plain: set[Source]) -> bool:
     """A table's own row holds both sides anyway; a subquery may have put any two together."""
-    return bool(plain - {source}) or (source.relation is None and source in plain)
+    together = source.relation is not None or source.paired
+    return bool(plain - {source}) or (not together and source in plain)
 
 
 def _labels(lineages: Iterable[Lineage]) -> frozenset[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from policies.sql.catalog import Relation
 from policies.sql.facts import TableName
+from policies.sql.server_secrets import SERVER_SECRET
 
 # Every table has them; they hold no value of the application's.
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
@@ -18,7 +20,8 @@ class Lineage:
 
     Not `certain`: the value may come from anywhere in the statement. `depends`: it carries none,
     but whether it is there tells of some. `mixed`: labelled values met others in it. `whole`: it is
-    a column's value as it is stored.
+    a column's value as it is stored. `blended`: it is a labelled value in some rows alone.
+    `origin`: the one labelled column that it is made of, where that is known.
     """
 
     carried: frozenset[tuple[TableName, str]] = frozenset()
@@ -26,10 +29,23 @@ class Lineage:
     depends: bool = False
     mixed: bool = False
     whole: bool = True
+    blended: bool = False
+    origin: tuple[TableName, str] | None = None
 
     @property
     def clean(self) -> bool:
         return self.certain and not self.carried and not self.depends
+
+    @property
+    def copied(self) -> tuple[TableName, str] | None:
+        """The labelled column whose stored value this is in every row, if it is one's."""
+        plain = self.certain and self.whole and not (self.depends or self.mixed or self.blended)
+        return self.origin if plain else None
+
+    @property
+    def counted(self) -> bool:
+        """Whether counting such values says how many there are, and nothing that was computed."""
+        return self.whole and self.certain and not self.depends
 
     def __or__(self, other: Lineage) -> Lineage:
         return Lineage(
@@ -38,6 +54,8 @@ class Lineage:
             self.depends or other.depends,
             self.mixed or other.mixed,
             self.whole and other.whole,
+            self.blended or other.blended,
+            self.origin if self.origin == other.origin else None,
         )
 
     def in_part(self) -> Lineage:
@@ -50,14 +68,18 @@ def stored(relation: Relation, labels: frozenset[str]) -> Lineage:
     if not labels:
         return CLEAN
     carried = frozenset((relation.name, label) for label in labels)
-    return Lineage(carried, whole=relation.kind in _STORING)
+    # The server's own views show their secrets as they are stored.
+    own = relation.name.schema == "pg_catalog" and labels == _OWN
+    return Lineage(carried, whole=own or relation.kind in _STORING)
 
 
 _STORING = frozenset({"r", "p"})
+_OWN = frozenset({SERVER_SECRET})
 CLEAN = Lineage()
 UNCERTAIN = Lineage(certain=False)
 DEPENDS = Lineage(depends=True)
 MIXED = Lineage(mixed=True)
+BLENDED = Lineage(blended=True)
 
 
 def union(lineages: Iterable[Lineage]) -> Lineage:
@@ -67,6 +89,18 @@ def union(lineages: Iterable[Lineage]) -> Lineage:
         if lineage is not CLEAN:
             merged = lineage if merged is CLEAN else merged | lineage
     return merged
+
+
+def of_rows(parts: Sequence[tuple[Lineage, bool]]) -> Lineage:
+    """The lineage of a column whose rows have several origins; with each, whether it is constant.
+
+    Which of the rows without a label is like a labelled one tells what that one holds.
+    """
+    merged = union(lineage for lineage, _ in parts)
+    plain = [constant for lineage, constant in parts if not lineage.carried]
+    if not merged.carried or not plain:
+        return merged
+    return merged.in_part() if all(plain) else merged.in_part() | BLENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +157,35 @@ def exact_shape(outputs: Iterable[Output]) -> Shape:
     return Shape(found, len(found))
 
 
+def united(
+    sides: tuple[Shape, Shape], constant: Sequence[frozenset[int]], *, unnamed: str
+) -> tuple[Output, ...]:
+    """The columns of a set operation; `constant` are the positions of each side's constants."""
+
+    def column(index: int, one: Output | None, other: Output | None) -> Output:
+        name = one.name if one else unnamed
+        if one is None or other is None:
+            return Output(name, UNCERTAIN)
+        parts = ((one.lineage, index in constant[0]), (other.lineage, index in constant[1]))
+        return Output(name, of_rows(parts))
+
+    pairs = zip_longest(sides[0].outputs, sides[1].outputs)
+    return tuple(column(index, *pair) for index, pair in enumerate(pairs))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One FROM item under its alias. `verb` is how reading a column of `relation` counts."""
+    """One FROM item under its alias. `verb` is how reading a column of `relation` counts.
+
+    `paired`: what stands in one row belongs together, as it does in a row of a table.
+    """
 
     alias: str
     shape: Shape
     relation: Relation | None = None
     verb: str = "select"
     qualified: TableName | None = None
+    paired: bool = False
 
     def positions(self, name: str) -> tuple[int, ...]:
         return tuple(i for i, output in enumerate(self.shape.outputs) if output.name == name)

@@ -38,10 +38,13 @@ def constants_of(node: Tree, catalog: Catalog) -> frozenset[int] | None:
     match kind:
         case "A_Const" | "ParamRef":
             return frozenset({body.get("location", 0)})
-        case "TypeCast":
+        case "TypeCast" if not _many_in_one(body):
             return constants_of(body["arg"], catalog)
         case "A_ArrayExpr":
-            return _together(body.get("elements", []), catalog)
+            elements = body.get("elements", [])
+            # A parameter may be an array itself, of any number of values.
+            bare = any("ParamRef" in element for element in elements)
+            return None if bare else _together(elements, catalog)
         case "List":
             return _together(body.get("items", []), catalog)
         case "FuncCall" if is_whole_call(body, catalog):
@@ -71,6 +74,11 @@ def _together(nodes: list[Tree], catalog: Catalog) -> frozenset[int] | None:
             return None
         found |= more
     return found
+
+
+def _many_in_one(cast: Tree) -> bool:
+    """Whether one constant becomes an array, `'{a,b}'::text[]`, of any number of values."""
+    return "arrayBounds" in cast["typeName"] and "A_ArrayExpr" not in cast["arg"]
 
 
 def _is_array(node: Tree) -> bool:

@@ -72,8 +72,8 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
     if relation.planned_code:
         raise NotUnderstood(
             "FUNCTION_NOT_ALLOWED",
-            f"an index, a constraint, statistics or the partition key of {relation.name} calls"
-            " a function that reads may not call",
+            f"an index, a constraint, statistics, the partition key or a row policy of"
+            f" {relation.name} calls a function that reads may not call",
             location,
         )
     if relation.kind == "v" and relation.user_code:

@@ -15,6 +15,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "SQL_SYNTAX": "Correct the statement; it must be valid PostgreSQL.",
         "SQL_MULTIPLE_STATEMENTS": "Send the statements one at a time, one call for each.",
         "SQL_NOT_UNDERSTOOD": "Write it as a plain SELECT, INSERT, UPDATE or DELETE.",
+        "NOTIFICATIONS": "Ask for the rows that changed: no notification passes the gateway.",
         "RELATION_UNKNOWN": "Name an existing table or view, with its schema if need be.",
         "RELATION_SENSITIVE": "Leave this relation out; it holds secrets or system state.",
         "FUNCTION_NOT_ALLOWED": "Leave the function out, or have the administrator allow it.",
@@ -23,6 +24,8 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "SETTING_NOT_ALLOWED": "Leave the setting out; the gateway has set what statements need.",
         "SCHEMA_UNKNOWN": "Name schemas that exist, or leave the search path as it is.",
         "SEARCH_PATH": "Name the schema in the statement, and leave the search path as it is.",
+        "NAME_OF_SESSION": "Run the statement itself.",
+        "NAME_NOT_FOLLOWED": "Give it a short name of plain letters, digits and underscores.",
         "COLUMN_UNKNOWN": "Name an existing column; for functions in FROM write f(…) AS a(b, c).",
     }
 )

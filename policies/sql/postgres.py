@@ -10,13 +10,15 @@ from policies.sql.catalog import Catalog
 from policies.sql.changes import ChangeWalker
 from policies.sql.copying import CopyWalker
 from policies.sql.definitions import DefinitionWalker
-from policies.sql.facts import Opaque, SqlEffect, SqlFacts
+from policies.sql.facts import Named, Opaque, SqlEffect, SqlFacts
 from policies.sql.findings import Findings
 from policies.sql.grammar import unwrap, unwrap_as
 from policies.sql.lineage import CLEAN, Output, Scope, Shape, exact_shape
+from policies.sql.locks import lock_tables
+from policies.sql.named import NO_SESSION, by_name
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree, parse_one
-from policies.sql.partly_shown import check_columns
+from policies.sql.partly_shown import SETTINGS, asks_settings_by_name, check_secrets
 from policies.sql.plans import only_read
 from policies.sql.prescan import encode
 from policies.sql.queries import CHANGES, constant_limit
@@ -60,8 +62,10 @@ def analyse(text: str, catalog: Catalog) -> SqlFacts:
         encoded = encode(text)
         findings = Findings(catalog, encoded)
         tree = parse_one(encoded)
+        # Spelt otherwise it is only masked.
+        findings.settings_named = SETTINGS.name in text and asks_settings_by_name(tree)
         facts = _Analysis(findings).statement(tree)
-        check_columns(facts.tables, tree)
+        check_secrets(facts)
         return facts
     except NotUnderstood as unknown:
         return _opaque(findings, unknown)
@@ -114,8 +118,14 @@ class _Analysis:
                 return self._copy(body)
             case "VariableShowStmt":
                 return self._show(body)
+            case "LockStmt":
+                lock_tables(self._walker, body)
+                return self._facts(SqlEffect.READ, Shape((), 0))
             case "TransactionStmt":
                 return self._transaction(body)
+        named = by_name(kind, body, self._walker)
+        if named is not None:
+            return self._by_name(named)
         if not DefinitionWalker(self._walker).define(kind, body):
             raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood")
         return self._facts(SqlEffect.DDL, Shape((), 0))
@@ -144,9 +154,11 @@ class _Analysis:
         return only_read(facts)
 
     def _copy(self, body: Tree) -> SqlFacts:
-        shape = CopyWalker(self._walker).copy(body)
+        walker = CopyWalker(self._walker)
+        shape = walker.copy(body)
         effect = SqlEffect.WRITE if body.get("is_from") or self._findings.writes else SqlEffect.READ
-        return self._facts(effect, shape)
+        copied = walker.copied(body, self._findings.encoded.decode())
+        return replace(self._facts(effect, shape), copied=copied)
 
     def _show(self, body: Tree) -> SqlFacts:
         settings.check_shown(body["name"])
@@ -157,8 +169,17 @@ class _Analysis:
         self._findings.kinds.add(change.kind)
         if kind == "SelectStmt":
             self._findings.functions.add("pg_catalog.set_config")
+        if change.reads is not None:
+            self._findings.touch(change.reads, "select", "name")
         shape = _ONE_CLEAN_COLUMN if kind == "SelectStmt" else Shape((), 0)
-        return replace(self._facts(SqlEffect.SESSION, shape), path_change=change.path)
+        facts = self._facts(SqlEffect.SESSION, shape)
+        return replace(facts, path_change=change.path, named=change.named)
+
+    def _by_name(self, named: Named) -> SqlFacts:
+        """What it does is known only to a session, which knows what the name stands for."""
+        self._findings.kinds.add(named.kind)
+        kinds = frozenset(self._findings.kinds)
+        return SqlFacts(SqlEffect.OPAQUE, kinds, has_where=False, opaque=NO_SESSION, named=named)
 
     def _transaction(self, body: Tree) -> SqlFacts:
         kind = _TRANSACTIONS.get(body["kind"])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from policies.sql.grammar import without_locations
+from typing import Final
+
+from policies.sql.grammar import strings, without_locations
+from policies.sql.parser import Tree
+
+# What stands in the tree of a query that lets all rows of its table through.
+_BARE: Final = frozenset({"fromClause", "limitOption", "op"})
 
 
 def has_live_column(node: object) -> bool:
@@ -17,6 +23,30 @@ def has_live_column(node: object) -> bool:
     if isinstance(comparison, dict) and _compares_with_itself(comparison):
         return False
     return any(has_live_column(value) for value in node.values())
+
+
+def selects_itself(node: Tree, table: str) -> bool:
+    """`id IN (SELECT id FROM t)`, or EXISTS of a row that has the same id, in a change of `t`."""
+    sublink = node.get("SubLink", {})
+    query = sublink.get("subselect", {}).get("SelectStmt", {})
+    sources = query.get("fromClause", [])
+    if len(sources) != 1 or sources[0].get("RangeVar", {}).get("relname") != table:
+        return False
+    match sublink.get("subLinkType"), query:
+        case "ANY_SUBLINK", {"targetList": [{"ResTarget": {"val": value}}], **others}:
+            equal = strings(sublink.get("operName", []))[-1:] in ((), ("=",))
+            bare = equal and others.keys() <= _BARE
+            return bare and _same_column(sublink["testexpr"], value)
+        case "EXISTS_SUBLINK", {"whereClause": {"A_Expr": test}}:
+            equal = test["kind"] == "AEXPR_OP" and strings(test["name"])[-1] == "="
+            return equal and _same_column(test.get("lexpr", {}), test.get("rexpr", {}))
+        case _:
+            return False
+
+
+def _same_column(one: Tree, other: Tree) -> bool:
+    named = [node.get("ColumnRef", {}).get("fields", [])[-1:] for node in (one, other)]
+    return bool(named[0]) and named[0] == named[1]
 
 
 def _compares_with_itself(comparison: dict[str, object]) -> bool:

@@ -15,6 +15,7 @@ from policies.sql.from_clause import FromWalker
 from policies.sql.grammar import checked, location_of, strings, unwrap, unwrap_as
 from policies.sql.inference import key_lineage
 from policies.sql.lineage import (
+    CLEAN,
     DEPENDS,
     MIXED,
     UNCERTAIN,
@@ -24,9 +25,11 @@ from policies.sql.lineage import (
     Shape,
     Source,
     exact_shape,
+    of_rows,
     union,
+    united,
 )
-from policies.sql.matching import constant_outputs
+from policies.sql.matching import constant_outputs, constants_of
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.output_names import UNNAMED, output_name
 from policies.sql.parser import Tree
@@ -133,40 +136,41 @@ class QueryWalker(FromWalker):
 
     def _set_operation(self, body: Tree, level: Scope) -> Shape:
         left, right = (self.query(body[side], level) for side in _PAIR)
-        outputs = tuple(
-            Output(
-                one.name if one else UNNAMED,
-                (one.lineage | other.lineage) if one and other else UNCERTAIN,
-            )
-            for one, other in zip_longest(left.outputs, right.outputs)
-        )
+        constant = [constant_outputs(body[side], self.catalog) for side in _PAIR]
+        outputs = united((left, right), constant, unnamed=UNNAMED)
         shape = Shape(outputs, min(left.certain, right.certain))
         if body["op"] != "SETOP_UNION" or not body.get("all"):
-            self._match_rows(body, left, right)
+            self._match_rows(left, right, constant)
         self._sort_and_limit(body, level, shape)
         _refuse_locks(body)
         return shape
 
-    def _match_rows(self, body: Tree, left: Shape, right: Shape) -> None:
+    def _match_rows(self, left: Shape, right: Shape, constant: list[frozenset[int]]) -> None:
         """Rows of one side are told by those of the other that are the same."""
-        constant = [constant_outputs(body[side], self.catalog) for side in _PAIR]
         for index, (one, other) in enumerate(zip(left.outputs, right.outputs, strict=False)):
             merged = one.lineage | other.lineage
             self.findings.deciding.decide(merged)
             plain = constant[1] if one.lineage.carried else constant[0]
-            if bool(one.lineage.carried) != bool(other.lineage.carried) and index not in plain:
+            apart = bool(one.lineage.carried) != bool(other.lineage.carried)
+            if merged.blended or (apart and index not in plain):
                 self.findings.compare(merged)
 
     def _values(self, body: Tree, level: Scope) -> Shape:
         rows = [unwrap_as("List", row)["items"] for row in body["valuesLists"]]
-        lineages = [[self.expression(item, level) for item in row] for row in rows]
-        columns = zip_longest(*lineages, fillvalue=UNCERTAIN)
+        parts = [
+            [(self.expression(item, level), self._is_constant(item)) for item in row]
+            for row in rows
+        ]
+        columns = zip_longest(*parts, fillvalue=(UNCERTAIN, False))
         shape = exact_shape(
-            Output(f"column{i}", union(column)) for i, column in enumerate(columns, start=1)
+            Output(f"column{i}", of_rows(column)) for i, column in enumerate(columns, start=1)
         )
         self._sort_and_limit(body, level, shape)
         _refuse_locks(body)
         return shape
+
+    def _is_constant(self, node: Tree) -> bool:
+        return constants_of(node, self.catalog) is not None
 
     def _select(self, body: Tree, level: Scope) -> Shape:
         scope = replace(level, items=self.from_clause(body.get("fromClause", []), level))
@@ -201,7 +205,9 @@ class QueryWalker(FromWalker):
             elif kind == "GroupingSet":
                 self._keys(body.get("content", []), scope, shape)
             else:
-                self.findings.deciding.decide(key_lineage(node, shape))
+                named = key_lineage(node, shape)
+                self.findings.deciding.decide(named)
+                self.findings.compare(named if named.blended else CLEAN)
                 if not (kind == "ColumnRef" and names_only_output(body, scope, shape)):
                     self.compare_in(node, scope)
 
@@ -225,7 +231,8 @@ class QueryWalker(FromWalker):
             return self._expand_star(body, scope)
         lineage, compared = self.judged(target["val"], scope)
         row = self.columns.whole_row(body, scope) if kind == "ColumnRef" else None
-        carried = lineage | MIXED if compared else lineage
+        # A column alone meets no other.
+        carried = lineage | MIXED if compared and kind != "ColumnRef" else lineage
         fields = out_columns(strings(body["funcname"])) if kind == "FuncCall" else ()
         return (Output(output_name(target), carried, row, fields),)
 

@@ -23,6 +23,8 @@ _HARMLESS_VOLATILE = frozenset(
         "lastval",
         "pg_advisory_unlock_all",
         "pg_database_size",
+        # Of a sequence no more than pg_sequences shows.
+        "pg_get_sequence_data",
         "pg_indexes_size",
         "pg_is_in_recovery",
         "pg_partition_ancestors",

@@ -15,19 +15,30 @@ from policies.sql.not_understood import NotUnderstood
 
 BUILTIN: Final = "pg_catalog"
 TEMPORARY: Final = "pg_temp"
+UNEVEN: Final = " "
+"""Stands among the built-in names of a schema that not all of the gateway's roles may use."""
+
 OWN_SCHEMA: Final = "$user"
 _LONGEST_NAME: Final = 63
+MOST_SCHEMAS: Final = 64
+"""Every path that sessions use has a catalog of its own here, and in the parsers."""
+
 _SYSTEM: Final = frozenset({BUILTIN, "information_schema"})
 
+_BLANKS: Final = " \t\n\r\f"
+"""To the server no other character is a blank here (scanner_isspace): it is part of a name."""
+
 # A list as set_config reads it (SplitIdentifierString); other spellings are refused.
-_NAME: Final = re.compile(r'\s*(?:([A-Za-z_][A-Za-z0-9_$]*)|"((?:[^"]|"")*)")\s*(,|\Z)')
+_NAME: Final = re.compile(
+    rf'[{_BLANKS}]*(?:([A-Za-z_][A-Za-z0-9_$]*)|"((?:[^"]|"")*)")[{_BLANKS}]*(,|\Z)'
+)
 
 
 def listed(text: str) -> tuple[str, ...]:
     """The names of a list in one string. Raises NotUnderstood for what is not plainly a list."""
     found: list[str] = []
     position, separator = 0, ","
-    if not text.strip():
+    if not text.strip(_BLANKS):
         return ()
     while separator:
         match = _NAME.match(text, position)
@@ -42,6 +53,8 @@ def listed(text: str) -> tuple[str, ...]:
 def checked(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
     """The path of these schemas. Raises NotUnderstood for one by which built-in names change."""
     path = tuple(name for name in names if name)
+    if len(path) > MOST_SCHEMAS:
+        raise _refused(f"a search path of over {MOST_SCHEMAS} schemas")
     for position, name in enumerate(path):
         if len(name.encode()) > _LONGEST_NAME:
             raise _refused("a name on the search path that is too long")
@@ -57,7 +70,9 @@ def checked(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
 def _check_schema(name: str, catalog: Catalog) -> None:
     shadowing = catalog.schemas.get(name)
     if shadowing is None:
-        raise NotUnderstood("SCHEMA_UNKNOWN", f"there is no schema {name}")
+        raise NotUnderstood("SCHEMA_UNKNOWN", f"there is no schema {name} that may be used")
+    if UNEVEN in shadowing:
+        raise _refused(f"the schema {name} on the search path, which only some roles may use")
     if shadowing:
         raise _refused(
             f"the schema {name} on the search path, as its {min(shadowing)} has a built-in name"
@@ -84,6 +99,17 @@ def on_path(catalog: Catalog, path: tuple[str, ...]) -> Catalog | None:
         search_path=there,
         moved=not same,
     )
+
+
+def native_path(catalog: Catalog, path: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The path of a session, said where the server passes over some of the configured one.
+
+    It passes over schemas that are not there and those that the role may not use.
+    """
+    if path is not None or not catalog.schemas:
+        return path
+    plain = all(s in _SYSTEM or not catalog.schemas.get(s, {UNEVEN}) for s in catalog.search_path)
+    return None if plain else catalog.search_path
 
 
 def _looked_through(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,15 +6,19 @@ or reset is said in the facts, so that later statements are judged by it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from policies.sql import search_path, settings
-from policies.sql.catalog import Catalog
-from policies.sql.facts import PathChange
+from policies.sql.catalog import Catalog, Relation
+from policies.sql.facts import Named, PathChange
 from policies.sql.grammar import strings, unwrap, unwrap_as
+from policies.sql.names import check_operator, find_relation
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
+from policies.sql.partly_shown import SETTINGS
 
 SEARCH_PATH: Final = "search_path"
 _BEGINNING: Final = PathChange(None)
@@ -26,21 +30,30 @@ _DISCARDED: Final = {
     "DISCARD_SEQUENCES": None,
     "DISCARD_TEMP": None,
 }
-_RESETTABLE: Final = settings.NAMES | {
-    SEARCH_PATH,
-    *("default_transaction_read_only", "default_transaction_isolation", "statement_timeout"),
-    *("default_transaction_deferrable", "lock_timeout", "transaction_timeout", "row_security"),
-    *("idle_in_transaction_session_timeout", "idle_session_timeout"),
-}
+SET_LIMIT: Final = "set_limit"
+_RESETTABLE: Final = (
+    settings.NAMES
+    | settings.LIMITS
+    | {
+        SEARCH_PATH,
+        *("default_transaction_read_only", "default_transaction_isolation"),
+        "default_transaction_deferrable",
+    }
+)
 _CHARACTERISTICS: Final = ("TRANSACTION", "SESSION CHARACTERISTICS")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionChange:
-    """What a statement is called among kinds, and what becomes of the search path."""
+    """What a statement is called among kinds, and what becomes of the search path, or of a name.
+
+    `reads`: the relation that it finds the names of settings in.
+    """
 
     kind: str
     path: PathChange | None = None
+    named: Named | None = None
+    reads: Relation | None = None
 
 
 def session_change(kind: str, body: Tree, catalog: Catalog) -> SessionChange | None:
@@ -54,13 +67,15 @@ def session_change(kind: str, body: Tree, catalog: Catalog) -> SessionChange | N
         case "DiscardStmt":
             return SessionChange("discard", _DISCARDED[body["target"]])
         case "ClosePortalStmt":
-            return SessionChange("close")
+            named = Named("close", body.get("portalname", ""))
+            return SessionChange("close", named=named)
         case "UnlistenStmt":
             return SessionChange("unlisten")
         case "DeallocateStmt":
-            return SessionChange("deallocate")
+            named = Named("deallocate", body.get("name", ""))
+            return SessionChange("deallocate", named=named)
         case "SelectStmt":
-            return _set_config(body, catalog)
+            return _set_config(body, catalog) or _restricted(body, catalog)
         case _:
             return None
 
@@ -81,10 +96,9 @@ def _set(body: Tree, catalog: Catalog) -> SessionChange:
             return SessionChange("reset", change)
         case "VAR_RESET" | "VAR_SET_DEFAULT":
             raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} may not be reset")
-    if name.endswith("_timeout"):
-        raise NotUnderstood(
-            "SETTING_NOT_ALLOWED", f"time limits are the gateway's, and {name} is not changed"
-        )
+    if name in settings.LIMITS:
+        settings.check_limit(body)
+        return SessionChange(SET_LIMIT)
     settings.check_set(body)
     return SessionChange("set")
 
@@ -136,6 +150,56 @@ def _set_config(body: Tree, catalog: Catalog) -> SessionChange | None:
             return None
 
 
+def _restricted(body: Tree, catalog: Catalog) -> SessionChange | None:
+    """`SELECT set_config(name, 'view, ...', false) FROM pg_settings WHERE name = '...'`: pg_dump's.
+
+    It takes something from the session where the server knows the setting, and nothing else.
+    """
+    without = {k: v for k, v in body.items() if k not in ("fromClause", "whereClause")}
+    call = _only_call(without) if without.keys() < body.keys() else None
+    match body.get("whereClause"):
+        case {
+            "A_Expr": {
+                "kind": "AEXPR_OP",
+                "name": [{"String": {"sval": "="}}],
+                "lexpr": {"ColumnRef": {"fields": [{"String": {"sval": "name"}}]}},
+                "rexpr": {"A_Const": {"sval": {"sval": str(setting)}}},
+            }
+        } if call is not None and _restricts(call, setting):
+            check_operator(catalog, ("=",), location=None)
+            relation = _settings(body.get("fromClause", []), catalog)
+            return None if relation is None else SessionChange("set", reads=relation)
+        case _:
+            return None
+
+
+def _settings(sources: list[Tree], catalog: Catalog) -> Relation | None:
+    """pg_settings, if it stands alone in FROM and under its own name."""
+    kind, body = unwrap(sources[0]) if len(sources) == 1 else ("", {})
+    plain = body.keys() <= {"schemaname", "relname", "inh", "relpersistence", "location"}
+    if kind != "RangeVar" or not plain:
+        return None
+    relation = find_relation(catalog, body.get("schemaname"), body["relname"])
+    return relation if relation is not None and relation.name == SETTINGS else None
+
+
+def _restricts(call: Tree, setting: str) -> bool:
+    if strings(call["funcname"]) not in _SET_CONFIG:
+        return False
+    match call.get("args"):
+        case [
+            {"ColumnRef": {"fields": [{"String": {"sval": "name"}}]}},
+            {"A_Const": {"sval": {"sval": str(value)}}},
+            {"A_Const": {"boolval": {**_local}}},
+        ]:
+            return {word.strip() for word in value.split(",")} <= _RESTRICTIONS.get(setting, set())
+        case _:
+            return False
+
+
+_RESTRICTIONS: Final[Mapping[str, Set[str]]] = MappingProxyType(
+    {"restrict_nonsystem_relation_kind": frozenset({"view", "foreign-table"})}
+)
 _OF_A_PLAIN_SELECT: Final = frozenset({"targetList", "limitOption", "op"})
 _OF_A_PLAIN_CALL: Final = frozenset({"funcname", "args", "funcformat", "location"})
 

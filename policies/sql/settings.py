@@ -23,6 +23,8 @@ _VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         # All three print a float in full.
         "extra_float_digits": frozenset({"1", "2", "3"}),
         "intervalstyle": frozenset({"postgres"}),
+        # Off, the server refuses what row security would leave rows out of.
+        "row_security": frozenset({"on", "off", "true", "false"}),
         "standard_conforming_strings": frozenset({"on", "true"}),
         "synchronize_seqscans": frozenset({"on", "off"}),
         "timezone": frozenset({"utc", "etc/utc"}),
@@ -30,12 +32,18 @@ _VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 _ANY_TEXT: Final = frozenset({"application_name"})
 NAMES: Final = frozenset(_VALUES) | _ANY_TEXT
+LIMITS: Final = frozenset(
+    {
+        *("statement_timeout", "lock_timeout", "transaction_timeout"),
+        *("idle_in_transaction_session_timeout", "idle_session_timeout"),
+    }
+)
+"""A native session may set them: the gateway keeps its own time of statements and idleness."""
 _LONGEST_NAME: Final = 63
 
 # They hold passwords, or commands that may: of the server to its primary, for its keys.
-_SECRET: Final = frozenset(
+SECRET_SETTINGS: Final = frozenset(
     {
-        "all",
         "archive_cleanup_command",
         "archive_command",
         "primary_conninfo",
@@ -53,6 +61,12 @@ def check_set(body: Tree) -> None:
     name = body["name"].lower()
     if not _is_listed(name, ", ".join(map(_text, body["args"]))):
         raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} may not be changed to this")
+
+
+def check_limit(body: Tree) -> None:
+    """Refuses a time limit that is no constant."""
+    for value in body["args"]:
+        _text(value)
 
 
 def _is_listed(name: str, value: str) -> bool:
@@ -84,7 +98,7 @@ def is_harmless_call(arguments: list[Tree]) -> bool:
 
 def check_shown(name: str) -> None:
     """Refuses to show a setting that may hold a secret; applications keep theirs in dotted ones."""
-    if name.lower() in _SECRET or "." in name:
+    if name.lower() in SECRET_SETTINGS | {"all"} or "." in name:
         raise NotUnderstood("SETTING_NOT_ALLOWED", f"the setting {name} is not shown")
 
 

@@ -23,7 +23,7 @@ class NoSnapshot(ValueError):
 
 def snapshot_of(catalog: Catalog, *, kind: str) -> dict[str, Any]:
     """Everything that a statement is judged by; `kind` is the target's, such as postgres."""
-    named = (f for f in fields(catalog) if f.name not in ("relations", "by_oid"))
+    named = (f for f in fields(catalog) if f.name not in ("relations", "by_oid", "enums"))
     plain = {field.name: _plain(getattr(catalog, field.name)) for field in named}
     relations = [_plain(relation) for relation in catalog.relations.values()]
     return {"format": FORMAT, "format_version": VERSION, "kind": kind, **plain} | {

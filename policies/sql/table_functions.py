@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from policies.sql.grammar import strings, unwrap, unwrap_as
-from policies.sql.lineage import Lineage, Output, Shape, exact_shape
+from policies.sql.lineage import CLEAN, Lineage, Output, Shape, exact_shape
 from policies.sql.parser import Tree
 
 # OUT parameters of pg_catalog's functions, from pg_proc.proargnames of PostgreSQL 18.
@@ -22,6 +23,7 @@ _OUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "jsonb_array_elements_text": ("value",),
         "jsonb_each": ("key", "value"),
         "jsonb_each_text": ("key", "value"),
+        "pg_get_sequence_data": ("last_value", "is_called"),
         "pg_get_keywords": ("word", "catcode", "barelabel", "catdesc", "baredesc"),
         "pg_options_to_table": ("option_name", "option_value"),
         "pg_partition_ancestors": ("relid",),
@@ -30,6 +32,7 @@ _OUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "pg_timezone_names": ("name", "abbrev", "utc_offset", "is_dst"),
     }
 )
+OPTIONS: Final = "pg_options_to_table"
 # What pgjdbc takes index columns apart with.
 _EXPANDED: Final = ("information_schema", "_pg_expandarray")
 # They give one column of one plain type, named by the alias.
@@ -60,6 +63,12 @@ def table_function_shape(body: Tree, name: str, *, alias: str, lineage: Lineage)
     known = name in _OUT_COLUMNS or name in _SCALAR or _unnests_scalars(call, name)
     outputs = _outputs(columns, lineage)
     return Shape(outputs, len(outputs) if known else 0)
+
+
+def with_plain_names(shape: Shape) -> Shape:
+    """Options of the server's, of which the names tell no secret: `name=value`."""
+    first, *rest = shape.outputs
+    return replace(shape, outputs=(replace(first, lineage=CLEAN), *rest))
 
 
 def out_columns(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,13 +21,22 @@ Formula = Callable[[tuple[bool, ...]], bool]
 # Twice as many lines with every letter; longer predicates are taken by their words.
 MAXIMUM_LETTERS: Final = 8
 
-_NEGATIONS: Final[Mapping[str, str]] = MappingProxyType({"<>": "=", ">=": "<", ">": "<="})
+_NEGATIONS: Final[Mapping[str, str]] = MappingProxyType({"<>": "=", ">=": "<"})
 _MIRRORED: Final[Mapping[str, str]] = MappingProxyType(
     {"=": "=", "<>": "<>", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 )
 _REFLEXIVE: Final = frozenset({"=", "<=", ">="})
 _MATCHES: Final[Mapping[str, bool]] = MappingProxyType(
-    {"~~": True, "~~*": True, "!~~": False, "!~~*": False}
+    {
+        "~~": True,
+        "~~*": True,
+        "!~~": False,
+        "!~~*": False,
+        "~": True,
+        "~*": True,
+        "!~": False,
+        "!~*": False,
+    }
 )
 _FALSE_TESTS: Final = frozenset({"IS_FALSE", "IS_NOT_TRUE"})
 
@@ -125,11 +134,18 @@ def _ordered(body: Tree, name: str, letters: Letters) -> Formula:
     left, right = body.get("lexpr"), body.get("rexpr")
     if body["kind"] == "AEXPR_OP" and str(without_locations(left)) > str(without_locations(right)):
         left, right, name = right, left, _MIRRORED[name]
-    plain = _NEGATIONS.get(name, name)
+    plain = "<" if name in ("<=", ">") else _NEGATIONS.get(name, name)
     letter = _letter({"A_Expr": {"kind": plain, "lexpr": left, "rexpr": right}}, letters)
-    return letter if plain == name else _not(letter)
+    if name not in ("<=", ">"):
+        return letter if plain == name else _not(letter)
+    equal = _letter({"A_Expr": {"kind": "=", "lexpr": left, "rexpr": right}}, letters)
+    reached: Formula = lambda values: letter(values) or equal(values)  # noqa: E731 -- as all here
+    return reached if name == "<=" else _not(reached)
 
 
 def _matches_anything(name: str, pattern: Tree | None) -> bool:
-    text = (pattern or {}).get("A_Const", {}).get("sval", {}).get("sval", "")
-    return name in _MATCHES and bool(text) and set(text) == {"%"}
+    constant = (pattern or {}).get("A_Const", {})
+    if name not in _MATCHES or "sval" not in constant:
+        return False
+    text = constant["sval"].get("sval", "")
+    return set(text) <= set(".*^$") if "~~" not in name else bool(text) and set(text) == {"%"}

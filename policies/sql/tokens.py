@@ -181,6 +181,8 @@ def _character(escape: re.Match[str]) -> str:
     groups = {name: value for name, value in escape.groupdict().items() if value is not None}
     if not groups:
         return escape[0][0]
+    if "joint" in groups:
+        return escape[0]  # in a name in quotation marks it joins nothing
     [(name, digits)] = groups.items()
     if name == "one":
         return _CONTROLS.get(digits, digits)

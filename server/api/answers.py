@@ -24,6 +24,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosni
 _UNKNOWN_CODES: Final = frozenset({"TICKET_UNKNOWN", "SESSION_UNKNOWN", "PRINCIPAL_UNKNOWN"}) | {
     "WEBHOOK_UNKNOWN",
     "DELIVERY_UNKNOWN",
+    "TOKEN_UNKNOWN",
 }
 
 

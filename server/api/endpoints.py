@@ -107,7 +107,7 @@ class ExplainBody(BaseModel):
     ) = None
     groups: list[str] | None = None
     agent: Annotated[str, StringConstraints(min_length=1, max_length=320)] | None = None
-    channel: Literal["mcp", "postgres"] = "mcp"
+    channel: Literal["mcp", "postgres", "mysql"] = "mcp"
     reason: Annotated[str, StringConstraints(max_length=2000)] = ""
 
 

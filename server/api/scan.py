@@ -73,7 +73,7 @@ class ScanApi:
 
 
 async def _told(scan: Scan, found: AsyncIterator[ScannedTable]) -> AsyncIterator[bytes]:
-    yield _line({"tables": len(scan.tables), "session": scan.session})
+    yield _line({"tables": len(scan.tables), "left_out": scan.left_out, "session": scan.session})
     async for table in found:
         yield _line(_table(table))
     yield _line({"done": True, "tables": scan.scanned})
@@ -87,6 +87,7 @@ def _table(found: ScannedTable) -> dict[str, Json]:
         "rows": found.rows,
         "columns": columns,
         "trouble": found.trouble,
+        "left_out": found.left_out,
     }
 
 

@@ -7,7 +7,9 @@ import os
 import webbrowser
 from argparse import Namespace
 
+from policies.errors import ConfigError
 from server.commands.gateway_client import current_token, gateway_url, open_gateway
+from server.commands.native import issue
 from server.commands.terminal import say, show_fields
 from server.identity.fetch import open_http
 from server.identity.login import (
@@ -43,7 +45,12 @@ def _leave_closed(_url: str) -> None:
 
 
 def token(arguments: Namespace) -> int:
-    """Print the token, for a client's configuration."""
+    """Print the token, for a client's configuration, or a new one for a target's native door."""
+    if arguments.target is not None:
+        print(issue(arguments))
+        return 0
+    if arguments.ttl is not None:
+        raise ConfigError("--ttl goes with --target: your own token lasts as its issuer says")
     print(current_token(gateway_url(arguments.gateway, os.environ), os.environ))
     return 0
 

@@ -36,6 +36,26 @@ def add_webhooks(commands: Subcommands) -> None:
             which.add_argument("--all", action="store_true", help="everything that failed")
 
 
+def add_tokens(commands: Subcommands) -> None:
+    """`ostiary tokens`."""
+    group = add_group(commands, "tokens", "see and take back tokens of `ostiary token --target`")
+    for name, sentence in (
+        ("list", "those that can be used: your own, and others' where policy lets you"),
+        ("revoke", "let a token in no more, and end its sessions: within 30 s"),
+    ):
+        after = " 5f0c1a2b3d4e5f60" if name == "revoke" else ""
+        one = add(
+            group,
+            name,
+            sentence,
+            example=f"ostiary tokens {name}{after}",
+            command=Command("native", {"list": "list_"}.get(name, name)),
+        )
+        add_gateway(one)
+        if name == "revoke":
+            one.add_argument("token", metavar="ID", help="the token's id, as `list` shows it")
+
+
 def add_scan(commands: Subcommands) -> None:
     """`ostiary scan`."""
     scan = add(

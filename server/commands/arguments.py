@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Final
 
-from server.commands.administration import add_config, add_keys, add_scan, add_webhooks
+from server.commands.administration import add_config, add_keys, add_scan, add_tokens, add_webhooks
 from server.commands.parsers import CONFIG, Command, add, add_gateway, add_group
 from server.commands.policy_arguments import add_facts, add_policy
+from server.commands.scrub_arguments import add_scrub
 
 if TYPE_CHECKING:
     from server.commands.parsers import Subcommands
@@ -53,6 +54,8 @@ def build_parser(version: str) -> ArgumentParser:
     _add_agents(commands)
     _add_sessions(commands)
     _add_verify(commands)
+    add_tokens(commands)
+    add_scrub(commands)
     add_policy(commands)
     add_facts(commands)
     add_scan(commands)
@@ -95,6 +98,13 @@ def _add_run(commands: Subcommands) -> None:
         command=Command("run", "serve"),
     )
     serve.add_argument("--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share the ports; limits count for each of them (default: 1)",
+    )
     mcp = add(
         commands,
         "mcp",
@@ -133,10 +143,12 @@ def _add_account(commands: Subcommands) -> None:
     token = add(
         commands,
         "token",
-        "print your token, for a client's configuration",
-        example="export OSTIARY_TOKEN=$(ostiary token)",
+        "print your token, for a client's configuration; or a new one, as psql's password",
+        example="PGPASSWORD=$(ostiary token --target shop) psql -h gateway -p 6432 shop",
         command=Command("account", "token"),
     )
+    token.add_argument("--target", metavar="NAME", help="a password for this target's own clients")
+    token.add_argument("--ttl", metavar="TIME", help="how long it lasts, such as 30m or 8h")
     add_gateway(token)
     whoami = add(
         commands,
@@ -223,7 +235,17 @@ def _add_sessions(commands: Subcommands) -> None:
         example="ostiary sessions list",
         command=Command("sessions", "list_"),
     )
+    listed.add_argument("--live", action="store_true", help="those open now at native doors")
     add_gateway(listed)
+    kill = add(
+        group,
+        "kill",
+        "end a session that is open now at a native door",
+        example="ostiary sessions kill 44243d9eb40cd66d9d950d41",
+        command=Command("native", "kill"),
+    )
+    kill.add_argument("session", help="the session's id, as `list --live` shows it")
+    add_gateway(kill)
     for name, sentence in (
         ("show", "who opened a session, where and when"),
         ("replay", "what was asked, decided, run and answered, in order"),

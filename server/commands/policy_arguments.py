@@ -133,7 +133,7 @@ def _add_explain(group: Subcommands) -> None:
     )
     explain.add_argument("--agent", metavar="AGENT", help="the client that acts for them")
     explain.add_argument("--target", required=True, help="the target's name")
-    explain.add_argument("--channel", choices=("mcp", "postgres"), default="mcp")
+    explain.add_argument("--channel", choices=("mcp", "postgres", "mysql"), default="mcp")
     explain.add_argument("--reason", default="", help="as the requester would give it")
     explain.add_argument("--json", action="store_true", help="all of it, for programs")
     explain.add_argument("sql", metavar="SQL", help="the statement")

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
 import uvloop
 
-from server import app
+from server import app, workers
+from server.commands.terminal import complain
 
 
 def serve(arguments: Namespace) -> int:
-    """Run every door until interrupted."""
-    uvloop.run(app.serve(Path(arguments.config)))
+    """Run every door until interrupted; 1 where workers can't start."""
+    path = Path(arguments.config)
+    worker = workers.Worker.of(os.environ)
+    if worker is None and arguments.workers != 1:
+        return uvloop.run(workers.serve(path, arguments.workers))
+    first = worker is None or worker.number == 0
+    uvloop.run(app.serve(path, complain if first else _quiet, worker))
     return 0
+
+
+def _quiet(_line: str) -> None:
+    """Another worker has said it."""
 
 
 def mcp(arguments: Namespace) -> int:

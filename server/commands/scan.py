@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from argparse import Namespace
@@ -34,7 +35,7 @@ def scan(arguments: Namespace) -> int:
         for table in _scanned(gateway.post_lines("scan", body=body, patience=_PATIENCE)):
             tables.append(table)
             if arguments.json:
-                print(orjson.dumps(table).decode(), flush=True)
+                print(json.dumps(table), flush=True)  # in ASCII: names may hold anything
     if not arguments.json:
         for line in proposals(arguments.target, tables):
             print(line)
@@ -50,6 +51,8 @@ def _scanned(lines: Iterable[bytes]) -> Iterator[Document]:
             ended = True
         elif _FIRST in found:
             total = int(str(found[_FIRST]))
+            if left_out := _left_out(found):
+                complain(f"{left_out} more tables are not looked at: name them with --table")
         else:
             seen += 1
             complain(f"{_name(found)}: {_progress(found)} ({seen} of {total})")
@@ -70,13 +73,15 @@ def proposals(target: str, tables: Iterable[Document]) -> Iterator[str]:
 
 def _rules(table: Document) -> Iterator[str]:
     if trouble := _text(table, "trouble"):
-        yield f"  # {_name(table)} was not sampled: {escaped(trouble)}"
+        yield f"  # {escaped(_name(table))} was not sampled: {escaped(trouble)}"
+    if left_out := _left_out(table):
+        yield f"  # {escaped(_name(table))} has {left_out} more columns: name them with --column"
     for column in _documents(table.get("columns")):
         name = _quoted(_text(table, "schema"), _text(table, "table"), _text(column, "column"))
         evidence = _evidence(column)
         labels = column.get("labels")
         if isinstance(labels, list) and labels:
-            yield f"  # {escaped(name)} has a label already: {', '.join(map(str, labels))}"
+            yield f"  # {escaped(name)} has a label already: {escaped(', '.join(map(str, labels)))}"
         elif isinstance(rule := column.get("rule"), dict):
             yield f"  # {escaped(evidence)}"
             said = f"label: {_text(rule, 'label')}, mask: {_text(rule, 'mask')}"
@@ -122,9 +127,23 @@ def _quoted(*names: str) -> str:
 
 
 def _yaml(text: str) -> str:
-    if '"' not in text:
-        return text
-    return orjson.dumps(text).decode()
+    """A scalar that reads back as this text, and that a terminal shows as it is."""
+    return text if '"' not in text else '"' + "".join(map(_in_quotes, text)) + '"'
+
+
+def _in_quotes(character: str) -> str:
+    """A character in a double-quoted scalar (YAML 1.1 and 1.2, section 5.7)."""
+    if character in '"\\':
+        return "\\" + character
+    if escaped(character) == character:
+        return character
+    number = ord(character)
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def _left_out(found: Document) -> int:
+    count = found.get("left_out")
+    return count if isinstance(count, int) else 0
 
 
 def _document(line: bytes) -> Document:

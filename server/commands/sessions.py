@@ -11,6 +11,7 @@ from policies.errors import ProtocolError
 from recordings.replay import Replay
 from recordings.sessions import StoredRecord
 from server.commands.gateway_client import Document, open_gateway
+from server.commands.native import live
 from server.commands.terminal import show_fields, show_table
 from server.commands.verdicts import tell
 from server.identity.strict import Json, read_object
@@ -19,7 +20,9 @@ _COLUMNS = ("id", "opened", "principal", "agent", "target", "channel", "statemen
 
 
 def list_(arguments: Namespace) -> int:
-    """The newest sessions."""
+    """The newest sessions, or those that are open now at native doors."""
+    if arguments.live:
+        return live(arguments)
     with open_gateway(arguments.gateway, os.environ) as gateway:
         sessions = gateway.get("sessions").get("sessions")
     rows = [each for each in _list(sessions) if isinstance(each, dict)]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def farewell(url: str, state: Path) -> list[str]:
+def farewell(url: str, state: Path, postgres: int) -> list[str]:
     """Lines that work as they stand, in any directory, by whoever may read `state`."""
     rita, victor = (shlex.quote(str(state / f"{name}.token")) for name in ("rita", "victor"))
     command = Path(sys.executable).with_name("ostiary")
@@ -24,6 +24,9 @@ def farewell(url: str, state: Path) -> list[str]:
         f"    --server-url {url}/mcp --header {bearer} \\",
         "    --protocol-era modern --method tools/call --tool-name run_sql \\",
         "    --tool-arg target=shop 'sql=SELECT id, name, ssn FROM customers LIMIT 3'",
+        "",
+        "  # psql, as rita",
+        f"  PGPASSWORD=$(cat {rita}) psql -h 127.0.0.1 -p {postgres} -U rita shop",
         "",
         "  # the approval page, in a browser: sign in as victor",
         f"  {url}/approvals",

@@ -17,23 +17,25 @@ from policies.errors import BackendUnavailable, ConfigError
 from server.demo.command_line import program
 
 HOST: Final = "127.0.0.1"
+PORTS: Final = 3
+"""The gateway's, the identity provider's, and that of the gateway's PostgreSQL listener."""
 _READY_WITHIN: Final = 60.0  # seconds
 _STOPPED_WITHIN: Final = 15.0  # seconds
 
 
 def check_ports(first: int) -> None:
-    """The gateway's port and the next one, the identity provider's. Raises `ConfigError`."""
-    for port in (first, first + 1):
+    """The gateway's port and the next ones, see `PORTS`. Raises `ConfigError`."""
+    for port in range(first, first + PORTS):
         if not _is_free(port):
             raise ConfigError(
-                f"port {port} on {HOST} is in use; choose another: make demo PORT={_pair(first)}"
+                f"port {port} on {HOST} is in use; choose another: make demo PORT={_free(first)}"
             )
 
 
-def _pair(after: int) -> int:
-    """The next two ports that are free."""
+def _free(after: int) -> int:
+    """The next ports that are all free."""
     candidates = range(after + 1, 65_000)
-    return next((p for p in candidates if _is_free(p) and _is_free(p + 1)), after + 1)
+    return next((p for p in candidates if all(map(_is_free, range(p, p + PORTS)))), after + 1)
 
 
 def _is_free(port: int) -> bool:

@@ -16,7 +16,7 @@ import asyncpg
 from policies.errors import ConfigError
 from server import embedded
 from server.demo import shop
-from server.demo.command_line import CommandLine
+from server.demo.command_line import CommandLine, Psql
 from server.demo.farewell import farewell
 from server.demo.gateway import HOST, check_ports, gateway, identity_provider
 from server.demo.stage import Stage
@@ -52,6 +52,11 @@ class Place:
     @property
     def issuer(self) -> str:
         return f"http://{HOST}:{self.port + 1}"
+
+    @property
+    def postgres(self) -> int:
+        """The port of the gateway's PostgreSQL listener."""
+        return self.port + 2
 
     @property
     def configuration(self) -> Path:
@@ -95,7 +100,8 @@ async def _play(place: Place, lifetime: AsyncExitStack, after: After) -> int:
     ended = await lifetime.enter_async_context(gateway(place.configuration, place.url, log))
     async with _direct(database) as direct:
         command_line = CommandLine(place.url, tokens["victor"])
-        passed = await play(Tour(stage, f"{place.url}/mcp", tokens, direct, command_line))
+        psql = Psql(HOST, place.postgres, shop.DATABASE)
+        passed = await play(Tour(stage, f"{place.url}/mcp", tokens, direct, command_line, psql))
     stage.prose(_verdict(stage))
     await after(place, ended)
     return 0 if passed and not ended.done() else 1
@@ -107,7 +113,7 @@ async def _nothing(_place: Place, _ended: asyncio.Task[int]) -> None:
 
 async def _stay(place: Place, ended: asyncio.Task[int]) -> None:
     """Say what to paste, until the gateway ends by itself or somebody ends the demo."""
-    for line in farewell(place.url, place.state):
+    for line in farewell(place.url, place.state, place.postgres):
         print(line, flush=True)
     try:
         await asyncio.wait([ended])
@@ -169,6 +175,7 @@ def _write_configuration(place: Place, server: EmbeddedServer) -> None:
     text = _CONFIGURATION.read_text()
     values = {
         "@LISTEN@": f"{HOST}:{place.port}",
+        "@POSTGRES@": f"{HOST}:{place.postgres}",
         "@URL@": place.url,
         "@ISSUER@": place.issuer,
         "@SOCKETS@": str(server.socket_directory),

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 from policies.errors import BackendUnavailable
 from recordings.text import table
 from server.demo.clients import Agent, Person, Reply, connected
-from server.demo.command_line import CommandLine, Ended
+from server.demo.command_line import CommandLine, Ended, Psql
 from server.demo.stage import Stage, wrapped
 from server.demo.support_notes import secrets_in
 
@@ -47,6 +47,7 @@ class Tour:
     tokens: Mapping[str, str]
     direct: asyncpg.Connection
     command_line: CommandLine
+    psql: Psql
     earlier: frozenset[str] = frozenset()
     """Sessions of tours before this one."""
 
@@ -181,6 +182,45 @@ async def _asked_again(tour: Tour) -> None:
     tour.stage.check("looked up directly: nothing has changed", holds=await _total(tour) == before)
 
 
+async def _psql(tour: Tour) -> None:
+    tour.stage.step(
+        "psql meets the same gate",
+        "Scripts and people keep their own clients. A token takes the password's place: it is "
+        "short-lived, and good for this target only.",
+    )
+    rita = replace(tour.command_line, token=tour.tokens["rita"])
+    issued = await rita.run("token", "--target", "shop", "--ttl", "10m")
+    password = issued.lines[-1] if issued.good and issued.lines else ""
+    tour.stage.call("rita", "export PGPASSWORD=$(ostiary token --target shop --ttl 10m)")
+    tour.stage.check("she has a password for ten minutes", holds=bool(password))
+
+    tour.stage.call("rita", f'{" ".join(tour.psql.words)} -c "{READ}"')
+    shown = await tour.psql.run(password, READ)
+    tour.stage.show(shown.lines)
+    reply = await _as_before(tour, READ)
+    agents = [" | ".join(_cells(row)) for row in _rows(reply)]
+    tour.stage.check(
+        "the same rows under the same masks as the agent's",
+        holds=len(agents) == 5 and shown.lines[1:] == agents,
+    )
+
+    tour.stage.call("rita", f'{" ".join(tour.psql.words)} -c "{DROP}"')
+    refused = await tour.psql.run(password, DROP)
+    tour.stage.show(refused.lines)
+    policy = (await _as_before(tour, DROP)).word("policy")
+    tour.stage.check(
+        "it was refused by the same policy", holds=bool(policy) and policy in refused.text
+    )
+    there = await tour.truth("SELECT to_regclass('public.orders') IS NOT NULL")
+    tour.stage.check("looked up directly: the table is there", holds=bool(there))
+
+
+async def _as_before(tour: Tour, sql: str) -> Reply:
+    """The agent's answer once more, unprinted."""
+    async with connected(tour.url, tour.tokens["rita"]) as agent:
+        return await agent.call("run_sql", {"target": "shop", "sql": sql})
+
+
 async def _recording(tour: Tour) -> None:
     tour.stage.step(
         "All of it was recorded, before it happened",
@@ -210,6 +250,7 @@ STEPS: Final[Sequence[Callable[[Tour], Awaitable[None]]]] = (
     _update_all,
     _approved,
     _asked_again,
+    _psql,
     _recording,
 )
 

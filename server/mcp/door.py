@@ -6,7 +6,7 @@ as JSON and advertises prompts and resources that are not there (its `func_metad
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +28,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from server.mcp.boundary import Allowed, Boundary, Note
 from server.mcp.calls import Calls, Gateway, Performed
@@ -148,10 +149,12 @@ def http_app(
     note: Note,
     *,
     routes: Sequence[BaseRoute] = (),
+    in_front: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> Starlette:
     """The door as an ASGI application at /mcp, with RFC 9728 metadata.
 
     `routes` are served beside it, behind the same boundary, and are not authenticated by it.
+    `in_front` may answer a request to /mcp before it is authenticated.
     What is turned away before it has a name goes to `note`. The application's lifespan must run.
     """
     sessions = Sessions(server, settings.sessions)
@@ -171,8 +174,9 @@ def http_app(
         AuthContextMiddleware(Strangers(door, note)),
         backend=BearerAuthBackend(TokenVerifier(verifier)),
     )
+    endpoint = in_front(identified) if in_front else identified
     app = Starlette(
-        routes=[Route("/mcp", endpoint=identified), _metadata(settings), *routes],
+        routes=[Route("/mcp", endpoint=endpoint), _metadata(settings), *routes],
         middleware=[_boundary(settings, note)],
         lifespan=lifespan,
     )

@@ -12,7 +12,7 @@ from policies.sql.facts import SqlFacts
 from server.parsing.wire import Analyse
 
 DIALECTS: Final[Mapping[str, Analyse]] = MappingProxyType(
-    {"postgres": postgres.analyse, "mysql": mysql.analyse}
+    {"postgres": postgres.analyse, "mysql": mysql.analyse, "mariadb": mysql.analyse}
 )
 
 

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Annotated, Final, Protocol, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from policies.sql.facts import SqlFacts
 from server.parsing import wire
@@ -44,12 +44,12 @@ NAMES_BYTES: Final = 64 * 1024 * 1024
 class Said:
     """A worker's word: its process id first, then the number of what it has done.
 
-    `spent`: seconds of processor time.
+    `spent`: seconds of processor time; no number that makes sums senseless.
     """
 
     about: int
     facts: SqlFacts | None
-    spent: float
+    spent: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,8 @@ class Worker(asyncio.Protocol):
             case State.LOADING if said.about == self._expected:
                 pass
             case State.ANALYSING if said.about == self._expected and said.facts is not None:
-                understood = Understood(said.facts, len(content), max(said.spent, 0.0))
+                # It can't have been longer, whatever a worker says to have somebody suspected.
+                understood = Understood(said.facts, len(content), min(said.spent, ANALYSIS))
                 self._owner.understood(self, self._finished(), understood)
             case _:
                 self._owner.broken(self)

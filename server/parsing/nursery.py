@@ -23,7 +23,11 @@ from server.parsing import wire
 from server.parsing.wire import Analyse
 from server.parsing.worker import serve
 
-MODULES: Final = {"postgres": "policies.sql.postgres", "mysql": "policies.sql.mysql"}
+MODULES: Final = {
+    "postgres": "policies.sql.postgres",
+    "mysql": "policies.sql.mysql",
+    "mariadb": "policies.sql.mysql",
+}
 """By dialect. Each has an `analyse`."""
 
 _PR_SET_PDEATHSIG: Final = 1

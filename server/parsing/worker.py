@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.facts import TableName
 from server.parsing import wire
+from server.parsing.seccomp import compute_and_answer_only
 from server.parsing.wire import Analyse
 
 MEMORY: Final = 512 * 1024 * 1024
@@ -130,6 +131,8 @@ def serve(connection: socket.socket, analyses: Mapping[str, Analyse]) -> None:
 def confine() -> None:
     """No more files, sockets or processes, no cores, and no more memory than MEMORY.
 
+    Nor any other call to the system than computing and answering need.
+
     What is open already stays so: that is the connection to the gateway, and nothing else.
     """
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -140,6 +143,7 @@ def confine() -> None:
         resource.RLIMIT_CORE,
     ):
         resource.setrlimit(limit, (0, 0))
+    compute_and_answer_only()
 
 
 def _frame(requests: BinaryIO) -> bytes | None:

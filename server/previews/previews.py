@@ -15,17 +15,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from masking.cells import ColumnShape, Mask, Masker, Scan, Treatment
+from masking.cells import Mask, Masker, Scan, Treatment
 from masking.errors import MaskingFailed
 from policies.errors import BackendUnavailable, Denied
 from policies.model import AccessRequest, Decision, Effect, SqlPreview, SqlStatement
 from policies.sql.catalog import Relation
+from policies.sql.facts import SqlEffect
+from policies.sql.plans import only_read
 from recordings.events import Column
 from recordings.journal import Json, Record
 from recordings.rows import Row
 from server.approvals.tickets import Ticket
 from server.backends import Backend
 from server.gate import Gate, Grant, new_session
+from server.obligations import shape_of
 from server.previewing import NotTried, Tried
 from server.previews.stored import Cells, Preview, Sample, StoredPreviews
 from server.protocols.postgres.preview import Change, change_of
@@ -37,9 +40,13 @@ _log = logging.getLogger(__name__)
 MOST_WAITING: Final = 20
 """Previews of one gateway that wait or run; of one target, one runs at a time."""
 
+MOST_OF_ONE: Final = 5
+"""Of those, what one person asked for: nobody keeps others' changes from being tried out."""
+
 MOST_COLUMNS: Final = 40
 LONGEST_CELL: Final = 200  # characters
 
+_NOT_READ: Final = "whoever asked may not read, without approval, all that it looks at"
 _DECIDED: Final = "it was decided before its turn came"
 _TOO_MANY: Final = "too many changes were asked for at the same time"
 _AWAY: Final = "the target could not be reached, or did not answer in time"
@@ -53,7 +60,7 @@ class Previews:
 
     gate: Gate
     stored: StoredPreviews
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[asyncio.Task[None], str] = field(default_factory=dict)
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -83,22 +90,30 @@ class Previews:
         if not _allowed(self.gate.decide(request)):
             return
         try:
-            await self._begin(request, ticket.id)
+            if _allowed(self.gate.decide(_as_read(asked))):
+                await self._begin(request, ticket.id)
+            else:
+                await self.stored.leave_out(ticket.id, _NOT_READ)
         except BackendUnavailable as error:
             _log.warning("no preview of %s: %s", ticket.id, error)
 
     async def _begin(self, request: AccessRequest, ticket: str) -> None:
         try:
-            change = _change(request)
+            change = await asyncio.to_thread(_change, request)
         except NotTried as why:
             await self.stored.leave_out(ticket, str(why))
             return
-        if len(self._tasks) >= MOST_WAITING:
+        asker = request.principal.id
+        if len(self._tasks) >= MOST_WAITING or self._of(asker) >= MOST_OF_ONE:
             await self.stored.leave_out(ticket, _TOO_MANY)
         elif await self.stored.begin(ticket):
             task = asyncio.create_task(self._run(request, change, ticket), name="preview")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = asker
+            task.add_done_callback(self._tasks.pop)
+
+    def _of(self, asker: str) -> int:
+        """How many of a person's wait or run, through whatever agents."""
+        return sum(asker == other for other in self._tasks.values())
 
     async def _run(self, request: AccessRequest, change: Change, ticket: str) -> None:
         try:
@@ -125,7 +140,13 @@ class Previews:
                 grant = await self.gate.granted(request)
             except Denied as denied:
                 return Preview(ticket, "none", denied.refusal.reason)
-            preview, masked = await self._attempt(grant, backend, change, ticket)
+            try:
+                preview, masked = await self._attempt(grant, backend, change, ticket)
+            except BaseException as error:  # its intent is recorded: so is what came of it
+                why = _STOPPED if isinstance(error, asyncio.CancelledError) else _FAILED
+                ended = Preview(ticket, "none", why)
+                await self.gate.journal.commit(_outcome(request.session, ended, Counter()))
+                raise
             await self.gate.journal.commit(_outcome(request.session, preview, masked))
             return preview
 
@@ -153,6 +174,18 @@ def _request(asked: AccessRequest, statement: SqlStatement, ticket: str) -> Acce
     return replace(asked, action=action, session=new_session(), now=datetime.now(UTC))
 
 
+def _as_read(asked: AccessRequest) -> AccessRequest:
+    """The request, if it only read what it touches.
+
+    What is rolled back leaves traces that can be read: `xmax` in the rows that it met, and counts
+    in the server's statistics. They must tell the requester nothing that reading would not.
+    """
+    facts = only_read(asked.facts) if asked.facts else None
+    if facts is not None:
+        facts = replace(facts, effect=SqlEffect.READ, kinds=frozenset({"select"}))
+    return replace(asked, facts=facts, now=datetime.now(UTC))
+
+
 def _allowed(decision: Decision) -> bool:
     return decision.effect is Effect.PERMIT and not decision.approvals
 
@@ -164,11 +197,13 @@ def _change(request: AccessRequest) -> Change:
 
 
 def _columns(change: Change, relation: Relation | None) -> tuple[str, ...]:
-    """Columns for the sample: none where a labelled value is copied, since masks would miss it.
+    """Columns for the sample: none where labelled values choose the rows.
 
-    Nor is there a sample where a secret was taken out of the statement: it would be in the rows.
+    Unless they are looked up, which rows those are would tell what they are. Nor is there a sample
+    where a secret was taken out of the statement: it would be in the rows.
     """
-    if relation is None or change.facts.labels_copied:
+    facts = change.facts
+    if relation is None or facts.labels_filtered | facts.labels_compared:
         return ()
     names = tuple(c.name for c in relation.columns if not c.hidden)
     return names if len(names) <= MOST_COLUMNS else ()
@@ -181,18 +216,21 @@ async def _sample(
     if not tried.before:
         return None
     treatments = [_treatment(column, backend) for column in tried.columns]
-    shapes = [ColumnShape(c.name, c.type, c.modifier, c.binary) for c in tried.columns]
+    shapes = [shape_of(column, backend.catalog.enums) for column in tried.columns]
     found = await masker.rows(masker.plan(shapes, treatments), [*tried.before, *tried.after])
     masked.update(found.counts)
     rows = [_cells(row, tried.columns) for row in found.rows]
+    before, after = rows[: len(tried.before)], rows[len(tried.before) :]
     relation = backend.catalog.relations.get(change.table)
     labels = (column.labels for column in relation.columns) if relation else ()
     return Sample(
         table=change.table,
         columns=tuple(c.name for c in tried.columns),
         labels=frozenset[str]().union(*labels),
-        before=tuple(rows[: len(tried.before)]),
-        after=tuple(rows[len(tried.before) :]),
+        before=tuple(tuple(map(_cut, row)) for row in before),
+        after=tuple(
+            tuple(map(_cut_after, old, new)) for old, new in zip(before, after, strict=False)
+        ),
     )
 
 
@@ -209,10 +247,17 @@ def _treatment(column: Column, backend: Backend) -> Treatment:
 
 
 def _cells(row: Row, columns: Sequence[Column]) -> Cells:
-    texts = (None if c is None else cell_text(c, k) for c, k in zip(row, columns, strict=True))
-    return tuple(
-        t if t is None or len(t) <= LONGEST_CELL else t[:LONGEST_CELL] + "…" for t in texts
-    )
+    return tuple(None if c is None else cell_text(c, k) for c, k in zip(row, columns, strict=True))
+
+
+def _cut(cell: str | None) -> str | None:
+    return cell if cell is None or len(cell) <= LONGEST_CELL else cell[:LONGEST_CELL] + "…"
+
+
+def _cut_after(old: str | None, new: str | None) -> str | None:
+    """A change must not hide behind the place where a long value is cut."""
+    shown = _cut(new)
+    return f"{shown} (changed further on)" if old != new and shown == _cut(old) else shown
 
 
 def _outcome(session: str, preview: Preview, masked: Counter[str]) -> Record:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from policies.model import Channel, Effect, Principal, SqlStatement
+from policies.sql.catalog import Reach
 from policies.sql.facts import SqlEffect, SqlFacts, TableUse
 from server.backends import Backend
 from server.gate import Gate
@@ -49,10 +51,29 @@ def _done(
 
 
 def _may_read(gate: Gate, backend: Backend, principal: Principal, sample: Sample) -> bool:
-    use = TableUse(sample.table, "select", frozenset(sample.columns), sample.labels)
-    facts = SqlFacts(SqlEffect.READ, frozenset({"select"}), (use,), labels_read=sample.labels)
+    uses = tuple(_uses(backend, sample))
+    facts = SqlFacts(SqlEffect.READ, frozenset({"select"}), uses, labels_read=sample.labels)
     decisions = (
         would_decide(gate, principal, backend, SqlStatement(""), facts=facts, channel=channel)
         for channel in _CHANNELS
     )
-    return any(d.effect is Effect.PERMIT and not d.approvals for d in decisions)
+    return bool(uses) and any(d.effect is Effect.PERMIT and not d.approvals for d in decisions)
+
+
+def _uses(backend: Backend, sample: Sample) -> Iterator[TableUse]:
+    """As a SELECT of these columns: with the table that a partition is of, and those that inherit.
+
+    Nothing for a table that is not there any more, or while nobody knows.
+    """
+    columns, labels = frozenset(sample.columns), sample.labels
+    relations = backend.snapshot.catalog.relations if backend.snapshot else {}
+    relation = relations.get(sample.table)
+    if relation is None:
+        return
+    yield TableUse(sample.table, "select", columns, labels, kind=relation.kind_name)
+    for behind in relation.behind:
+        if behind.kind in (Reach.PARTITIONED, Reach.INHERITS):
+            other = relations.get(behind.name)
+            kind = other.kind_name if other else "table"
+            through = str(sample.table)
+            yield TableUse(behind.name, "select", columns, labels, kind=kind, through=through)

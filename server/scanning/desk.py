@@ -15,6 +15,7 @@ import anyio
 
 from masking.errors import MaskingFailed
 from masking.scanning import ScanText, SpanFinder
+from masking.spans import NOT_SCANNED
 from policies.errors import BackendUnavailable, Denied, ProtocolError
 from policies.model import (
     AccessRequest,
@@ -25,9 +26,10 @@ from policies.model import (
     Principal,
     ScanTarget,
 )
-from policies.sql.catalog import Column, Relation
+from policies.sql.catalog import Catalog, Column, Relation
 from policies.sql.facts import TableName
-from policies.sql.names import is_sensitive
+from policies.sql.names import is_sensitive, readable
+from policies.sql.not_understood import NotUnderstood
 from recordings.journal import Json, Record
 from recordings.rows import Row
 from server import records
@@ -42,6 +44,10 @@ MOST_TABLES: Final = 2000
 MOST_COLUMNS: Final = 200
 """Of one table; those after them are not looked at, and the answer says so."""
 
+CELLS: Final = 20_000
+"""Of one query, each up to 500 characters: a wide table is read some columns at a time."""
+
+MOST_RECORDED: Final = 1000  # proposals in the recording, which says how many there were
 MOST_CHARACTERS: Final = 20_000  # of one column; Presidio takes two seconds at worst
 
 _STORED: Final = frozenset({"table", "partitioned_table", "materialized_view"})
@@ -51,20 +57,28 @@ _SYSTEM: Final = ("pg_", "information_schema")
 
 @dataclass(frozen=True, slots=True)
 class ScannedTable:
-    """What one table's sample says; `trouble` where it could not be sampled."""
+    """What one table's sample says; `trouble` where it could not be sampled.
+
+    `left_out`: so many columns, the last ones, were not looked at.
+    """
 
     table: TableName
     rows: int = 0
     columns: tuple[Judged, ...] = ()
     trouble: str = ""
+    left_out: int = 0
 
 
 @dataclass(slots=True)
 class Scan:
-    """One scan under way: its tables in order, and what came of it, for the recording."""
+    """One scan under way: its tables in order, and what came of it, for the recording.
+
+    `left_out`: so many tables, the last ones by name, are not looked at.
+    """
 
     session: str
     tables: tuple[TableName, ...]
+    left_out: int = 0
     scanned: int = 0
     proposed: list[str] = field(default_factory=list)
     status: str = "interrupted"
@@ -78,7 +92,9 @@ class Scan:
         document: dict[str, Json] = {
             "status": self.status,
             "tables": self.scanned,
-            "proposed": [*self.proposed],
+            "left_out": self.left_out,
+            "proposals": len(self.proposed),
+            "proposed": [*self.proposed[:MOST_RECORDED]],
         }
         return Record(self.session, "outcome", document)
 
@@ -98,14 +114,17 @@ class ScanDesk:
 
         Raises `Denied`, `BackendUnavailable`, and `ProtocolError` for a table that is not there.
         """
-        grant, backend, tables = await self._granted(principal, target, action, names)
-        scan = Scan(grant.request.session, tuple(t.name for t in tables))
-        try:
-            async with aclosing(self._tables(scan, grant, backend, tables)) as found:
-                yield scan, found
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.gate.journal.commit(scan.outcome())
+        async with self.gate.admission.session(principal):
+            grant, backend, every = await self._granted(principal, target, action, names)
+            tables = every[:MOST_TABLES]
+            chosen_names = tuple(table.name for table in tables)
+            scan = Scan(grant.request.session, chosen_names, len(every) - len(tables))
+            try:
+                async with aclosing(self._tables(scan, grant, backend, tables)) as found:
+                    yield scan, found
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self.gate.journal.commit(scan.outcome())
 
     async def _granted(
         self, principal: Principal, target: str, action: ScanTarget, names: Sequence[str]
@@ -128,7 +147,8 @@ class ScanDesk:
             await self._refuse(asked, self._denied(asked, decision, target))
         assert backend is not None  # noqa: S101 -- refused above
         tables = await self._chosen(backend, names)
-        action = ScanTarget(tuple(t.name for t in tables), action.columns, action.rows)
+        scanned = tuple(t.name for t in tables[:MOST_TABLES])
+        action = ScanTarget(scanned, action.columns, action.rows)
         request = AccessRequest(
             principal, backend.target, action, Channel.API, asked.now, asked.session
         )
@@ -171,15 +191,21 @@ class ScanDesk:
     async def _table(self, grant: Grant, backend: Backend, relation: Relation) -> ScannedTable:
         action = grant.request.action
         assert isinstance(action, ScanTarget)  # noqa: S101 -- granted for nothing else
-        columns = _columns(relation, action.columns)
+        wanted = _columns(relation, action.columns)
+        columns = wanted[:MOST_COLUMNS]
         searched = [c for c in columns if _is_searched(c)]
+        texts: dict[str, list[str]] = {}
+        count = 0
         try:
-            rows = await backend.connector.sample(grant, relation.name, [c.name for c in searched])
+            refuse_code(relation, backend.catalog)
+            for part in _parts(searched, max(1, CELLS // action.rows)):
+                rows = await backend.connector.sample(grant, relation.name, [c.name for c in part])
+                texts |= {c.name: _texts(rows, i) for i, c in enumerate(part)}
+                count = max(count, len(rows))
         except NotSampled as why:
             return ScannedTable(relation.name, trouble=str(why))
-        texts = {c.name: _texts(rows, i) for i, c in enumerate(searched)}
         found = [await self._judged(c, texts.get(c.name, [])) for c in columns]
-        return ScannedTable(relation.name, len(rows), tuple(found))
+        return ScannedTable(relation.name, count, tuple(found), left_out=len(wanted) - len(columns))
 
     async def _judged(self, column: Column, texts: list[str]) -> Judged:
         asked = [ScanText(text, column.name) for text in texts]
@@ -187,6 +213,9 @@ class ScanDesk:
             spans = await self.finder.spans(asked)
         except MaskingFailed as error:
             raise BackendUnavailable("the scan worker does not start") from error
+        looked_at = [inside[0].entity for inside in spans if inside]
+        if looked_at and set(looked_at) == {NOT_SCANNED}:
+            raise BackendUnavailable("the scan worker does not start, or is late")
         return judged(column.name, column.type, texts, spans, labels=column.labels)
 
 
@@ -195,7 +224,7 @@ def chosen(backend: Backend, names: Sequence[str]) -> Sequence[Relation]:
     catalog = backend.catalog
     if not names:
         every = (r for r in catalog.relations.values() if _is_scanned(r, _STORED))
-        return sorted(every, key=lambda r: r.name)[:MOST_TABLES]
+        return sorted(every, key=lambda r: r.name)
     found: dict[TableName, Relation] = {}
     for name in names:
         schema, _, table = name.rpartition(".")
@@ -214,7 +243,24 @@ def _is_scanned(relation: Relation, kinds: Iterable[str]) -> bool:
 def _columns(relation: Relation, named: Sequence[str]) -> Sequence[Column]:
     """In the table's order; those of types with a user's cast are not read."""
     wanted = [c for c in relation.columns if not named or c.name in named]
-    return sorted(wanted, key=lambda c: c.number)[:MOST_COLUMNS]
+    return sorted(wanted, key=lambda c: c.number)
+
+
+def _parts(columns: Sequence[Column], most: int) -> Iterable[Sequence[Column]]:
+    return (columns[start : start + most] for start in range(0, len(columns), most))
+
+
+def refuse_code(relation: Relation, catalog: Catalog) -> None:
+    """Raises `NotSampled` where a sample would run users' code, or reach another server.
+
+    The administrator's scan lends the reader's rights to whatever is in a view or an index.
+    """
+    behind = (catalog.relations.get(reached.name) for reached in relation.behind)
+    try:
+        for each in (relation, *(r for r in behind if r is not None)):
+            readable(each, location=None)
+    except NotUnderstood as why:
+        raise NotSampled(why.reason) from None
 
 
 def _is_searched(column: Column) -> bool:

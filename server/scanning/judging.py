@@ -21,6 +21,8 @@ NOTED: Final = 0.02
 _WITH_CLUE: Final = 0.1
 _WHOLE: Final = 0.6
 _SHAPE: Final = 24  # characters
+_SEPARATORS: Final = " @.-_+/:()"
+"""What stands between the parts of a value; other signs may be the secret itself."""
 
 ENTITIES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
@@ -116,7 +118,7 @@ def _one(entity: str, hits: list[tuple[str, Span]], values: int) -> Evidence:
 
 
 def shape(text: str) -> str:
-    """Every letter as x, every digit as 9; the rest is what tells one kind from another."""
+    """Every letter as x, every digit as 9; what stands between tells one kind from another."""
     drawn = "".join(_drawn(character) for character in text[:_SHAPE])
     return drawn if len(text) <= _SHAPE else drawn + "…"
 
@@ -126,4 +128,4 @@ def _drawn(character: str) -> str:
         return "x"
     if character.isdigit():
         return "9"
-    return character if character.isascii() and character.isprintable() else "?"
+    return character if character in _SEPARATORS else "?"

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -121,7 +122,7 @@ class Dispatcher:
         """Ring when a ticket changes. Away from the store, each loop looks again by itself."""
         while True:
             with suppress(*STORE_ERRORS):
-                await _listen_once(store, bells)
+                await store.listen(CHANNEL, partial(_ring, bells))
             await asyncio.sleep(self.look_every)
 
     async def _in_order(self, webhook: Webhook, of_one_ticket: Sequence[Delivery]) -> None:
@@ -218,21 +219,9 @@ def _failed_record(delivery: Delivery, refused: Refused) -> Record:
     return Record("", "webhook_failed", document)
 
 
-async def _listen_once(store: Store, bells: Sequence[asyncio.Event]) -> None:
-    gone = asyncio.Event()
-
-    def ring(*_notice: object) -> None:
-        for bell in bells:
-            bell.set()
-
-    connection = await store.connect()
-    try:
-        connection.add_termination_listener(lambda _connection: gone.set())
-        await connection.add_listener(CHANNEL, ring)
-        ring()  # whatever happened while nobody listened
-        await gone.wait()
-    finally:
-        connection.terminate()
+def _ring(bells: Sequence[asyncio.Event], _notice: str) -> None:
+    for bell in bells:
+        bell.set()
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.attacks.attacker import Attacker, open_attacker
-from tests.e2e.conftest import worlds
+from tests.e2e.conftest import module_worlds, worlds
 from tests.e2e.world import World, build, tear_down
 from tests.fixtures.postgres import PostgresServer
 
-__all__ = ["attacker", "world", "worlds"]
+__all__ = ["attacker", "module_worlds", "world", "worlds"]
 
 pytest.register_assert_rewrite("tests.attacks.lines.guard")  # so that a failure shows the values
 

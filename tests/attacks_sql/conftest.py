@@ -31,3 +31,11 @@ def world(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
 async def doors(world: World, anyio_backend: str) -> AsyncIterator[Doors]:
     async with open_doors(world) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_is_asked_any_more(world: World) -> Iterator[None]:
+    """A person has so many requests open: those of other files must not be in the way."""
+    yield
+    denied = "UPDATE tickets SET state = 'denied' WHERE state = 'pending'"
+    asyncio.run(execute(world.store_dsn, denied))

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.attacks.lines.leaks import found_in_bytes
 from tests.attacks_sql.doors import Doors, driver, found
 from tests.e2e.world import World
 
@@ -100,10 +101,18 @@ async def test_copying_in_waits_for_a_person_and_then_runs_once(world: World, do
     assert await doors.direct.fetchval("SELECT count(*) FROM copies") == 2
 
 
-async def test_nothing_is_copied_out(world: World, tmp_path: Path) -> None:
+async def test_what_is_copied_out_is_masked(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     async with driver(world) as connection:
-        for table in ("customers", "orders"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.copy_from_table(table, output=tmp_path / "out")
+        for query, mark in (
+            ("TABLE customers", b"***-**-"),
+            ("SELECT ssn, name FROM customers", b"***-**-"),
+            ("SELECT id, reverse(ssn) FROM customers", b"<redacted>"),
+        ):
+            assert (await connection.copy_from_query(query, output=out)).startswith("COPY ")
+            assert found_in_bytes(out.read_bytes()) == set()
+            assert mark in out.read_bytes()
+        await connection.copy_from_table("customers", columns=("ssn",), output=out)
+        assert found_in_bytes(out.read_bytes()) == set()
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.copy_from_query("SELECT ssn FROM customers", output=tmp_path / "out")
+            await connection.copy_from_table("customers", output=out, format="binary")

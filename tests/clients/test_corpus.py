@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -17,14 +17,18 @@ import pytest
 from policies.cedar import load
 from policies.model import AccessRequest, Channel, Decision, Effect, Principal, SqlStatement, Target
 from policies.sql.catalog import Catalog
-from policies.sql.facts import SqlFacts
+from policies.sql.facts import Opaque, SqlFacts
 from policies.sql.postgres import analyse
 from policies.sql.search_path import on_path
 from policies.sql.splitting import split
+from recordings.events import Done
 from server.credentials import Credentials, Login
 from server.protocols.postgres.connector import PostgresConnector
+from server.protocols.postgres.named_statements import NamedStatements
+from server.protocols.postgres.names import Names
 from server.protocols.postgres.search_path import PathFollower, SessionPath
 from server.protocols.postgres.target import PostgresTarget
+from server.refusals import by_itself
 from tests.clients.capture import PASSWORD, prepare
 from tests.fixtures.postgres import PostgresServer, execute
 from tests.server.protocols import grants
@@ -35,27 +39,10 @@ ANALYST: Final = Principal("corp:ann", "ann", "psql", frozenset({"analysts"}))
 WAREHOUSE: Final = Target("warehouse", "postgres", "production")
 ADMINISTRATION: Final = ("pg_dump", "pg_dumpall")
 """Copies of databases: these programs lift limits, lock tables and copy rows out unmasked."""
+MAKING: Final = {"PREPARE": "PREPARE", "DECLARE": "DECLARE CURSOR"}
+"""What the server says to statements that give a name to another."""
 
-REFUSED: Final = {
-    r"_timeout = 0$": "lifts a time limit of the gateway's",
-    r"^SET row_security": "lifts row security",
-    r"set_config\(name, ": "sets a setting that is computed",
-    r"^LOCK TABLE": "holds up everybody who writes",
-    r"^COPY .* TO stdout": "rows in a copy have no columns that could be masked",
-    r"^(PREPARE|EXECUTE) ": "runs a statement by a name in SQL",
-    r"^DECLARE ": "rows of a cursor in SQL come with another statement than the one that reads",
-    r"^FETCH ": "rows of a cursor in SQL come with another statement than the one that reads",
-    r"\bpg_seclabels\b": "rules of masking extensions",
-    r"\bumoptions\b": "passwords of user mappings",
-    r"\bsrvoptions\b": "options of foreign servers, which may hold secrets",
-    r"\bfdwoptions\b": "options of foreign data wrappers, which may hold secrets",
-    r"\bsetconfig\b": "settings of roles, which may hold secrets",
-    r"pg_get_sequence_data": "state of sequences for a dump",
-    r"current_setting\(s\.name\)": "every setting, with those that hold secrets",
-    r"^SELECT \* FROM pg_catalog\.pg_settings$": "every setting, with those that hold secrets",
-    r"pg_foreign_server l": "options of foreign servers, which may hold secrets",
-    r"pg_foreign_data_wrapper l": "options of foreign data wrappers, which may hold secrets",
-}
+REFUSED: Final = {}
 """What must be refused, by its text, and why."""
 
 
@@ -75,12 +62,12 @@ class Judged:
 
     @property
     def refused(self) -> bool:
-        return self.decision.effect is not Effect.PERMIT or self.copies_out
+        return self.decision.effect is not Effect.PERMIT or self.copies_unread
 
     @property
-    def copies_out(self) -> bool:
+    def copies_unread(self) -> bool:
         """The listener refuses it, whatever policy says."""
-        return "copy" in self.facts.kinds and self.facts.read_only
+        return self.facts.copied is not None and self.facts.copied.layout is None
 
 
 @pytest.fixture(scope="module")
@@ -119,23 +106,37 @@ def judged(catalog: Catalog) -> list[Judged]:
 def _session(rows: list[Mapping[str, Any]], catalog: Catalog) -> Iterator[Judged]:
     point = load("analytics")
     following = PathFollower("app", SessionPath.of((*catalog.search_path, "pg_temp")))
+    names = NamedStatements((Names(), Names()))
     for row in rows:
         parts = split(row["sql"]) if row["protocol"] == "simple" else (row["sql"],)
         for text in parts:
             seen = on_path(catalog, following.path)
             assert seen is not None
-            facts = analyse(text, seen)
+            facts = _looked_up(analyse(text, seen), text, seen, names)
             request = AccessRequest(
                 *(ANALYST, WAREHOUSE, SqlStatement(text), Channel.POSTGRES),
                 *(datetime.now(UTC), "session"),
                 facts=facts,
             )
-            decision = point.decide(request)
+            request, decision = by_itself(request, point.decide(request))
             if decision.effect is Effect.PERMIT:
+                grant = grants.judged(request.action, facts)
+                names.admitted(grant, seen.search_path)
+                names.succeeded(grant, Done(MAKING.get(text.split()[0], "")))
                 following.admitted(facts)
                 following.succeeded(facts)
                 following.ready("I")
             yield Judged(row, text, facts, decision)
+
+
+def _looked_up(facts: SqlFacts, text: str, seen: Catalog, names: NamedStatements) -> SqlFacts:
+    """The facts as a native session has them, which knows what names stand for."""
+    if facts.named is None or facts.opaque is None:
+        return facts
+    found = names.stands_for(facts.named, text, seen.search_path)
+    if isinstance(found, Opaque):
+        return replace(facts, opaque=found)
+    return names.facts(facts.named, found, analyse(found, seen))
 
 
 def test_nothing_is_refused_but_what_must_be(judged: list[Judged]) -> None:

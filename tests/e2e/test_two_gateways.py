@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+import pymysql
 import pytest
 
 from server.approvals.notices import CHANNEL
+from server.native.live import LOOK_EVERY
+from server.protocols.postgres import frontend as f
 from tests.e2e.test_main_job import refusal, run_sql, words
 from tests.e2e.world import World, free_port
+from tests.fixtures.mariadb import MariaDbServer
+from tests.server.protocols.raw_client import RawClient, errors
 
 pytestmark = [pytest.mark.anyio, pytest.mark.gateways]
 
@@ -139,3 +147,146 @@ async def test_a_watch_tells_of_tickets_and_decisions_over_a_restart_and_ends_on
         os.kill(process.pid, signal.SIGINT)
         async with asyncio.timeout(WITHIN):
             assert await process.wait() == 0
+
+
+async def test_a_cancel_that_comes_to_another_gateway_reaches_the_session(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    for each in pair:
+        each.start()
+    try:
+        async with logged_in(one) as client, asyncio.timeout(WITHIN):
+            assert client.key is not None
+            wrong = f.CancelRequest(client.key.process ^ 1, client.key.secret)
+            await cancel(other, wrong)
+            client.send(f.Query(LONG))
+            await until_running(one)
+            await cancel(other, wrong)
+            assert await is_running(one)
+            await cancel(other, f.CancelRequest(client.key.process, client.key.secret))
+            replies = await client.until_ready()
+            assert [code for code, _ in errors(replies)] == ["57014"]
+            assert errors(await client.query("SELECT 1")) == []
+    finally:
+        other.stop()
+
+
+async def test_a_session_that_is_ended_at_another_gateway_ends_at_once(
+    pair: tuple[World, World],
+) -> None:
+    one, other = pair
+    for each in pair:
+        each.start()
+    try:
+        async with logged_in(one) as client, asyncio.timeout(WITHIN):
+            listed = other.cli("victor", "sessions", "list", "--live").stdout
+            (session,) = re.findall(r"\b[0-9a-f]{24}\b", listed)
+            begun = time.monotonic()
+            assert other.cli("victor", "sessions", "kill", session).returncode == 0
+            assert [code for code, _ in errors(await client.to_the_end())] == ["57P01"]
+            assert time.monotonic() - begun < LOOK_EVERY
+    finally:
+        other.stop()
+
+
+LONG = "SELECT count(*) FROM orders a, orders b, orders c, orders d"
+
+
+@asynccontextmanager
+async def logged_in(world: World) -> AsyncIterator[RawClient]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.listener)
+    client = RawClient(reader, writer)
+    await client.log_in(world.token("rita"), {"user": "rita", "database": "shop"})
+    try:
+        yield client
+    finally:
+        writer.close()
+
+
+async def cancel(world: World, request: f.CancelRequest) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.listener)
+    writer.write(request.encode())
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def is_running(world: World) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1"
+    async with world.direct() as direct:
+        return bool(await direct.fetchval(query, f"%{LONG[-40:]}%"))
+
+
+async def until_running(world: World) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not await is_running(world):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.programs
+async def test_kill_that_comes_to_another_gateway_reaches_the_session(
+    worlds: Callable[..., World], mariadb: MariaDbServer, tmp_path: Path
+) -> None:
+    mariadb.run(MYSQL)
+    login = {"user": "gateway", "password": "env:E2E_MYSQL_PASSWORD"}
+    one = worlds()
+    one.variables = {**one.variables, "E2E_MYSQL_PASSWORD": "canary-mysql-password"}
+    stock = {
+        **one.configuration()["targets"]["shop"],
+        "kind": "mariadb",
+        "address": f"unix:{mariadb.socket}",
+        "database": "stock",
+        "reader": login,
+        "writer": login,
+        "columns": [],
+    }
+    directory = tmp_path / "other"
+    directory.mkdir()
+    shutil.copy(one.directory / "keys.json", directory)
+    identity = one.configuration()["identity"]
+    other = replace(one, directory=directory, port=free_port(), listener=free_port())
+    for each in (one, other):
+        door = {"protocol": "mysql", "listen": f"127.0.0.1:{each.listener}"}
+        each.settings = {"identity": identity, "targets": {"stock": stock}, "listeners": [door]}
+        each.start()
+    try:
+        with closing(to_mysql(one)) as here, closing(to_mysql(other, "victor")) as somebody:
+            with pytest.raises(pymysql.MySQLError) as refused:
+                somebody.kill(here.thread_id())
+            assert refused.value.args[0] == UNKNOWN_THREAD
+            for number in ("SELECT CONNECTION_ID()", None):
+                with closing(to_mysql(one)) as here, closing(to_mysql(other)) as mine:
+                    mine.kill(ask(here, number)[0][0] if number else here.thread_id())
+                    begun = time.monotonic()
+                    while is_open(here):
+                        assert time.monotonic() - begun < LOOK_EVERY
+    finally:
+        other.stop()
+        one.stop()
+        mariadb.run("DROP DATABASE stock; DROP USER gateway")
+
+
+UNKNOWN_THREAD = 1094
+MYSQL = """
+    CREATE DATABASE stock CHARACTER SET utf8mb4;
+    CREATE OR REPLACE USER gateway IDENTIFIED BY 'canary-mysql-password';
+    GRANT ALL ON *.* TO gateway;
+"""
+
+
+def to_mysql(world: World, account: str = "rita") -> Any:
+    login = {"user": "x", "password": world.token(account), "database": "stock"}
+    return pymysql.connect(host="127.0.0.1", port=world.listener, autocommit=True, **login)
+
+
+def is_open(connection: Any) -> bool:
+    try:
+        return bool(ask(connection, "SELECT 1"))
+    except pymysql.MySQLError:
+        return False
+
+
+def ask(connection: Any, sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())

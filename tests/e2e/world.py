@@ -144,7 +144,7 @@ class World:
                 ]
             },
             "policies": "starter",
-            "approvals": {"expire_after": "15m", "hold": "1s"},
+            "approvals": {"expire_after": "15m", "hold": "1s", "native": "200ms"},
             "limits": UNLIMITED,
             "targets": {
                 "shop": {
@@ -176,11 +176,11 @@ class World:
         self.file.write_text(yaml.safe_dump(self.configuration()))
         return self.file
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         path = self.configure()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", "serve", "--config", str(path)],
+                [sys.executable, "-m", "server.cli", "serve", "--config", str(path), *arguments],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -198,6 +198,12 @@ class World:
             except httpx2.TransportError:
                 time.sleep(0.05)
         raise AssertionError(f"the gateway does not get ready:\n{self.log.read_text()}")
+
+    @property
+    def complaints(self) -> str:
+        """What the gateway wrote beside the one line that says what it serves."""
+        lines = self.log.read_text().splitlines()
+        return "\n".join(line for line in lines if not line.startswith(f"serving {self.url}"))
 
     def kill(self) -> None:
         assert self.process is not None

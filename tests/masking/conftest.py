@@ -9,20 +9,34 @@ import pytest
 from masking.cells import Masker
 from masking.engine import Scanner
 from masking.operators import PseudonymKey
+from masking.prefilter import may_hold
 from masking.scanning import ScanText
 from masking.spans import Span
 
 
 class LocalFinder:
-    """A `SpanFinder` without a process: the same scanner, on the event loop."""
+    """A `StreamFinder` without a process: the curated scanner, on the event loop."""
 
     def __init__(self, scanner: Scanner) -> None:
-        self._scanner = scanner
+        self.scanner = scanner
         self.asked: list[ScanText] = []
 
     async def spans(self, texts: Sequence[ScanText]) -> list[list[Span]]:
         self.asked += texts
-        return [self._scanner.spans([t.text], t.context)[0] for t in texts]
+        return [self.scanner.spans([t.text], t.context)[0] for t in texts]
+
+    async def column_spans(self, context: str, texts: Sequence[str]) -> dict[int, list[Span]]:
+        found = await self.spans([ScanText(text, context) for text in texts])
+        return {index: spans for index, spans in enumerate(found) if spans}
+
+    async def ready(self) -> None:
+        """It always is."""
+
+    def may_hold(self, text: str) -> bool:
+        return may_hold(text)
+
+    def begins(self, text: str) -> int | None:
+        return None
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from masking.cells import MAXIMUM_CELL, ColumnShape, Keep, Mask, Masker, Scan
+from masking.cells import MAXIMUM_CELL, ColumnShape, Hide, Keep, Mask, Masker, Scan
 from masking.errors import MaskingFailed
 from tests.masking.conftest import LocalFinder
 
@@ -34,6 +34,29 @@ async def test_null_stays_null(masker: Masker) -> None:
     assert (await masker.rows(plan, [[None, None]])).rows == [[None, None]]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("shape", "cell"),
+    [
+        (ColumnShape("case", 25), b"<redacted>"),
+        (ColumnShape("short", 1043, 7), b"<re"),
+        (ColumnShape("row_to_json", 114), b'"<redacted>"'),
+        (ColumnShape("to_jsonb", 3802, binary=True), b'\x01"<redacted>"'),
+        (ColumnShape("array_fill", 1009), None),
+        (ColumnShape("length", 23), None),
+        (ColumnShape("convert_to", 17), None),
+    ],
+)
+async def test_what_is_computed_is_the_same_in_every_row(
+    masker: Masker, shape: ColumnShape, cell: bytes | None
+) -> None:
+    """NULL or not, and how many elements there are, would tell of what it was computed from."""
+    plan = masker.plan([shape], [Hide("pii", "an expression")])
+    masked = await masker.rows(plan, [[None], [b"x"], [b"{1,2,3}"]])
+    assert masked.rows == [[cell], [cell], [cell]]
+    assert (masked.counts, plan.why(0), plan.idle) == ({"pii": 3}, "an expression", False)
+
+
 def test_the_plan_says_why_a_column_is_masked(masker: Masker) -> None:
     plan = masker.plan([ID, NAME, NOTE], [Keep(), RULE, Scan()])
     assert [plan.why(i) for i in range(3)] == ["", RULE.why, ""]
@@ -45,10 +68,24 @@ def test_a_plan_with_nothing_to_do_is_idle(masker: Masker) -> None:
 
 
 @pytest.mark.anyio
-async def test_cleared_cells_are_never_handed_on(masker: Masker, finder: LocalFinder) -> None:
-    plan = masker.plan([NAME, NOTE], [Scan(), Scan()])
-    await masker.rows(plan, [[b"Bob", b"paid in full"], [b"Eve", b"mail eve@example.com"]])
+async def test_a_column_that_is_kept_or_masked_is_not_searched(
+    masker: Masker, finder: LocalFinder
+) -> None:
+    plan = masker.plan([ID, NAME, NOTE, NOTE], [Scan(), RULE, Keep(), Scan()])
+    await masker.rows(plan, [[b"1", b"bob@x.io", b"eve@x.io", b"mail eve@example.com"]])
     assert [(t.context, t.text) for t in finder.asked] == [("note", "mail eve@example.com")]
+
+
+@pytest.mark.anyio
+async def test_a_cell_is_searched_once_while_a_statement_runs(
+    masker: Masker, finder: LocalFinder
+) -> None:
+    plan = masker.plan([NOTE], [Scan()])
+    for _ in range(2):
+        masked = await masker.rows(plan, [[b"eve@example.com"]] * 3)
+        assert masked.rows == [[b"<EMAIL_ADDRESS>"]] * 3
+        assert masked.counts == {"EMAIL_ADDRESS": 3}
+    assert len(finder.asked) == 3  # a finder looks at equal texts of one chunk once
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import struct
 from collections.abc import Sequence
 
@@ -22,6 +23,10 @@ from tests.fixtures.postgres import PostgresServer
 TEXT, VARCHAR, BPCHAR, NAME, INT4, INT8, NUMERIC = 25, 1043, 1042, 19, 23, 20, 1700
 JSON, JSONB, BYTEA, XML, BOOL, UUID, FLOAT8, TSVECTOR = 114, 3802, 17, 142, 16, 2950, 701, 3614
 TEXTS, INT8S, JSONBS, UNKNOWN_OID = 1009, 1016, 3807, 123_456
+
+MONEY, INT4RANGE = 790, 3904
+INT_5 = struct.pack("!ii", 4, 5)
+INT_SSN = struct.pack("!ii", 4, 219099991)
 
 MAIL = "bob@example.com"
 MASKED = "<EMAIL_ADDRESS>"
@@ -54,6 +59,9 @@ def binary_array(element: int, values: Sequence[bytes | None]) -> bytes:
         (ColumnShape("a", UNKNOWN_OID), b"bob@example.com", b"<EMAIL_ADDRESS>"),
         (ColumnShape("a", UNKNOWN_OID, binary=True), b"bob@example.com", None),
         (ColumnShape("a", UNKNOWN_OID, binary=True), b"active", b"active"),
+        (ColumnShape("a", UNKNOWN_OID, labels=("bob@example.com",)), b"bob@example.com", None),
+        (ColumnShape("a", UNKNOWN_OID, labels=("active",)), b"active", b"active"),
+        (ColumnShape("a", UNKNOWN_OID, labels=()), b"{bob@example.com}", None),
         (ColumnShape("a", XML), b"<a>bob@example.com</a>", None),
         (ColumnShape("a", TSVECTOR), b"'bob@example.com':1", None),
         (ColumnShape("phone", INT8), b"4155550134", None),
@@ -70,8 +78,32 @@ def binary_array(element: int, values: Sequence[bytes | None]) -> bytes:
         (ColumnShape("a", BYTEA, binary=True), MAIL.encode(), MASKED.encode()),
         (ColumnShape("a", BYTEA, binary=True), b"\xff\xfe " + MAIL.encode(), None),
         (ColumnShape("a", BYTEA, binary=True), b"\xff\xfe\x00", b"\xff\xfe\x00"),
+        (ColumnShape("a", BYTEA, binary=True), MAIL.encode("utf-16-le"), None),
+        (ColumnShape("a", BYTEA, binary=True), b"\xff\x01" + MAIL.encode("utf-16-be"), None),
+        (ColumnShape("a", BYTEA), b"\\x" + MAIL.encode("utf-16").hex().encode(), None),
         (ColumnShape("a", BYTEA), b"bob@example.com\\000", None),
+        (ColumnShape("ssn", FLOAT8), b"219099991", None),
+        (ColumnShape("ssn", FLOAT8, binary=True), struct.pack("!d", 219099991), None),
+        (ColumnShape("card", FLOAT8), b"4.111111111111111e+15", None),
+        (ColumnShape("card", FLOAT8), b"0.25", b"0.25"),
+        (ColumnShape("ssn", MONEY), b"$219,099,991.00", None),
+        (ColumnShape("ssn", MONEY, binary=True), struct.pack("!q", 21909999100), None),
+        (ColumnShape("ssn", INT4RANGE), b"[5,219099992)", None),
+        (ColumnShape("ssn", INT4RANGE), b"empty", b"empty"),
+        (ColumnShape("ssn", INT4RANGE, binary=True), b"\x02" + INT_5 + INT_SSN, None),
+        (ColumnShape("ssn", INT4RANGE, binary=True), b"\x12" + INT_SSN, None),
+        (ColumnShape("ssn", INT4RANGE, binary=True), b"\x01", b"\x01"),
+        (ColumnShape("order", INT4RANGE), b"[5,219099992)", b"[5,219099992)"),
+        (ColumnShape("a", UNKNOWN_OID, binary=True), b"\0\0\0\x37xoxb-973033542453-191111309087-"
+         b"Yxugn6qQgIcbSHQyLWUiZlbb", None),
+        (ColumnShape("a", UNKNOWN_OID, binary=True), b"\0\0\0\x02ok\0\0\0\0",
+         b"\0\0\0\x02ok\0\0\0\0"),
         (ColumnShape("a", FLOAT8), b"4111111111111111", b"4111111111111111"),
+        (ColumnShape("a", XML), b"<a>bob&#64;example.com</a>", None),
+        (ColumnShape("a", XML), b"<a>bob<![CDATA[@]]>example<!-- x -->.com</a>", None),
+        (ColumnShape("a", XML), b"<a>fish &amp; chips</a>", b"<a>fish &amp; chips</a>"),
+        (ColumnShape("a", BYTEA), rb"mail bob\100example.com\000", None),
+        (ColumnShape("a", BYTEA), rb"C:\\users\000", rb"C:\\users\000"),
         (ColumnShape("a", UUID), b"d3ac94af-0f21-4db6-acad-4a268d116ece",
          b"d3ac94af-0f21-4db6-acad-4a268d116ece"),
         (ColumnShape("a", TEXTS), b'{a,bob@example.com,NULL,"x, \\"y\\" eve@example.com"}',
@@ -102,6 +134,8 @@ def test_a_cell_is_searched_as_its_type_says(
         ('["4111111111111111", "x"]', ["<CREDIT_CARD>", "x"]),
         ('"bob@example.com"', "<EMAIL_ADDRESS>"),
         ("4111111111111111", "<CREDIT_CARD>"),
+        ('{"card": 4.111111111111111E+15, "n": 1e3}', {"card": "<CREDIT_CARD>", "n": 1000.0}),
+        ("[1e999999999, -2.5e-7, 1e99999999999999999999]", [math.inf, -2.5e-7, math.inf]),
     ],
 )
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ FOUND = [
         "<PRIVATE_KEY>\nend",
     ),
     (f"-----BEGIN PRIVATE KEY-----\n{BASE64} cut off", "<PRIVATE_KEY>"),
+    (
+        f'---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: "a--b"\n{BASE64}\n'
+        "---- END SSH2 ENCRYPTED PRIVATE KEY ----\nend",
+        "<PRIVATE_KEY>\nend",
+    ),
     (f"client-key-data: {BASE64}", "client-key-data: <PRIVATE_KEY>"),
 ]
 

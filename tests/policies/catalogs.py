@@ -49,7 +49,7 @@ def catalog() -> Catalog:
 def _labelled(relation: Relation) -> Relation:
     place = (relation.name.schema, relation.name.name)
     columns = tuple(
-        replace(column, labels=frozenset(LABELS.get((*place, column.name), set())))
+        replace(column, labels=column.labels | LABELS.get((*place, column.name), set()))
         for column in relation.columns
     )
     return replace(relation, columns=columns)

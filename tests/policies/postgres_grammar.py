@@ -33,6 +33,7 @@ UNDERSTOOD: Final[Mapping[str, str]] = MappingProxyType(
         "DiscardStmt": "DISCARD PLANS",
         "DeallocateStmt": "DEALLOCATE p",
         "ClosePortalStmt": "CLOSE c",
+        "LockStmt": "LOCK TABLE orders IN ACCESS SHARE MODE",
     }
 )
 
@@ -119,7 +120,6 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
         "ImportForeignSchemaStmt": "IMPORT FOREIGN SCHEMA s FROM SERVER fs INTO public",
         "ListenStmt": "LISTEN ch",
         "LoadStmt": "LOAD 'x'",
-        "LockStmt": "LOCK TABLE orders",
         "MergeStmt": "MERGE INTO orders USING users ON false WHEN MATCHED THEN DELETE",
         "NotifyStmt": "NOTIFY ch",
         "PrepareStmt": "PREPARE p AS DELETE FROM orders",

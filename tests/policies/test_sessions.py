@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from policies.model import Parameter, SqlStatement
-from policies.sql.asked_settings import asked_by_parameters
+from policies.sql.asked_settings import asked_by_parameters, of_one_call
 from policies.sql.catalog import Catalog
 from policies.sql.facts import PathChange, SqlEffect
 from policies.sql.postgres import analyse
 from policies.sql.prescan import QUICK_BYTES
 from policies.sql.search_path import on_path
+from policies.sql.settings import LIMITS
 from policies.sql.splitting import split
 from tests.policies.catalogs import catalog as plain_catalog
 
@@ -22,6 +23,7 @@ def catalog() -> Catalog:
     return replace(plain_catalog(), schemas=schemas)
 
 
+RESTRICTS = "restrict_nonsystem_relation_kind"
 CHANGES = {
     "SET search_path TO hr, public": PathChange(("hr", "public")),
     'SET search_path TO "$user", hr': PathChange(("$user", "hr")),
@@ -42,6 +44,11 @@ CHANGES = {
     "UNLISTEN *": None,
     "DEALLOCATE ALL": None,
     "SET application_name = 'x'": None,
+    "SET row_security = off": None,
+    "SET statement_timeout = 0": None,
+    "SET LOCAL lock_timeout = '5s'": None,
+    f"SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings"
+    f" WHERE name = '{RESTRICTS}'": None,
     "SET TRANSACTION READ ONLY": None,
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE": None,
 }
@@ -73,8 +80,29 @@ REFUSED = [
     "RESET ROLE",
     "RESET SESSION AUTHORIZATION",
     "SET SESSION AUTHORIZATION DEFAULT",
-    "SET statement_timeout = 0",
-    "SET LOCAL lock_timeout = 0",
+    "SET deadlock_timeout = 0",
+    "SET statement_timeout FROM CURRENT",
+    "SET row_security = force",
+    *(
+        f"SELECT {call} FROM {source} WHERE {condition}"
+        for call, source, condition in (
+            ("set_config(name, '', false)", "pg_settings", "name = 'row_security'"),
+            ("set_config(name, 'view', false)", "pg_settings", "name = 'search_path'"),
+            ("set_config(name, 'view', false)", "pg_settings", "name <> 'x'"),
+            ("set_config(name, 'view', false)", "pg_settings s", f"name = '{RESTRICTS}'"),
+            ("set_config(name, 'view', false), 1", "pg_settings", f"name = '{RESTRICTS}'"),
+            ("set_config(name, 'a', false)", "pg_settings", f"name = '{RESTRICTS}'"),
+            ("set_config(source, 'view', false)", "pg_settings", f"name = '{RESTRICTS}'"),
+            ("set_config(name, setting, false)", "pg_settings", f"name = '{RESTRICTS}'"),
+            ("set_config(name, 'view', false)", "users", f"name = '{RESTRICTS}'"),
+            ("set_config(name, 'view', false)", "pg_settings, users", f"name = '{RESTRICTS}'"),
+            (
+                "set_config(name, 'view', false)",
+                "pg_settings",
+                f"name = '{RESTRICTS}' OR name = 'x'",
+            ),
+        )
+    ),
     "SET TRANSACTION READ WRITE",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
     "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'",
@@ -85,6 +113,14 @@ REFUSED = [
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_would_change_more_is_refused(sql: str) -> None:
     assert analyse(sql, catalog()).effect is SqlEffect.OPAQUE
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS))
+def test_a_call_that_stands_alone_sets_no_time_limit(name: str) -> None:
+    facts = analyse(f"SET {name} = 0", catalog())
+    assert facts.effect is SqlEffect.SESSION
+    assert of_one_call(facts).opaque is not None
+    assert of_one_call(analyse("SET row_security = off", catalog())).opaque is None
 
 
 def test_names_are_looked_up_on_the_path() -> None:

@@ -63,6 +63,13 @@ async def test_a_session_reads_from_its_opening_to_its_end() -> None:
     ]
 
 
+def test_what_was_masked_is_told_by_column_and_label_or_entity() -> None:
+    gone = {"note": {"EMAIL_ADDRESS": 3, "UNREADABLE": 1}, "ssn": {"pii": 9}}
+    text = told(stored("outcome", {"status": "completed", "masked_columns": gone}))
+    assert "masked in note: EMAIL_ADDRESS 3, UNREADABLE 1" in text
+    assert "masked in ssn: pii 9" in text
+
+
 def test_a_refusal_is_told_with_its_policy_and_next_step() -> None:
     text = told(REFUSED)
     assert "refused: SqlStatement" in text
@@ -112,7 +119,11 @@ def test_a_kind_that_replay_does_not_know_is_told_by_its_members() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{}, {"principal": 1, "columns": 2, "refusal": [], "action": None, "masked": "x"}],
+    [
+        {},
+        {"principal": 1, "columns": 2, "refusal": [], "action": None, "masked": "x"},
+        {"masked": 1, "masked_columns": {"note": 2}},
+    ],
 )
 @pytest.mark.parametrize(
     "kind",
@@ -157,6 +168,7 @@ def test_what_a_terminal_would_act_on_is_escaped_everywhere(hostile: str) -> Non
         stored("failed", {"sqlstate": hostile, "message": hostile}),
         stored("other", {hostile: {hostile: hostile}}, raw),
         stored("outcome", {"status": hostile, "masked": {hostile: 1}}),
+        stored("outcome", {"masked_columns": {hostile: {hostile: 1}}}),
     )
     assert hostile not in text
 

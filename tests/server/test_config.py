@@ -109,7 +109,8 @@ def test_the_models_are_frozen(tmp_path: Path) -> None:
         ("identity:", "zzzz: 1\nidentity:", "FILE:1: zzzz: unknown key; known here: approvals,"),
         ("database: shop", "database: 7", "FILE:9: targets.shop.database"),
         ("database: shop", "database: shop\n    database: x", "FILE:10: the key 'database' stands"),
-        ("kind: postgres", "kind: oracle", "FILE:6: targets.shop.kind: write one of 'postgres'"),
+        ("kind: postgres", "kind: oracle", "FILE:6: targets.shop.kind: write one of mariadb"),
+        ("kind: postgres", "", "targets.shop.kind is missing; write one of mariadb, mysql, post"),
         ("db.internal:5432", "db.internal", "such as db.internal:5432, or unix:/run/postgresql"),
         ("db.internal:5432", "db.internal:99999", "targets.shop.address"),
         ("https://idp", "http://idp", "FILE:3: identity.issuers[0].issuer: write https"),
@@ -186,6 +187,14 @@ def test_listening_beyond_loopback_needs_tls(tmp_path: Path) -> None:
 def test_a_listener_beyond_loopback_needs_tls(tmp_path: Path) -> None:
     listeners = "listeners:\n  - {protocol: postgres, listen: '0.0.0.0:6432'}\n"
     assert "FILE:12: listeners[0]: listening on" in refusal(tmp_path, SMALLEST + listeners)
+
+
+def test_a_listener_says_its_protocol_and_its_own_target(tmp_path: Path) -> None:
+    wrong = "listeners:\n  - {protocol: telnet, listen: '127.0.0.1:1'}\n"
+    said = refusal(tmp_path, SMALLEST + wrong)
+    assert "listeners[0].protocol: write one of mysql, postgres" in said
+    other = "listeners:\n  - {protocol: mysql, target: shop, listen: '127.0.0.1:1'}\n"
+    assert "`target: shop` is no mysql or mariadb target" in refusal(tmp_path, SMALLEST + other)
 
 
 def test_listening_everywhere_needs_a_public_url(tmp_path: Path) -> None:
@@ -296,6 +305,33 @@ def test_an_alias_inside_what_it_names_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no-such-file.*No such file"):
         config.load(tmp_path / "no-such-file")
+
+
+# --- targets of other kinds ----------------------------------------------------------------------
+
+MYSQL = SMALLEST.replace("kind: postgres", "kind: mysql").replace("5432", "3306")
+
+
+@pytest.mark.parametrize("kind", ["mysql", "mariadb"])
+def test_a_mysql_target_needs_no_more_than_a_postgresql_one(tmp_path: Path, kind: str) -> None:
+    target = load(tmp_path, MYSQL.replace("mysql", kind)).targets["shop"]
+    assert isinstance(target, config.MysqlTarget)
+    assert (target.kind, target.tls, target.sessions.statement) == (kind, "verify-full", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("    search_path: [public]", "FILE:11: targets.shop.search_path: unknown key; known"),
+        ("    lock_timeout: 5", "FILE:11: targets.shop.lock_timeout: write a time with"),
+        ("    lock_time: 5s", "targets.shop.lock_time: unknown key; write 'lock_timeout'?"),
+        ("    tls: disable", "FILE:5: targets.shop: `tls: disable` is only for Unix sockets"),
+    ],
+)
+def test_an_error_in_a_mysql_target_names_its_line(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, MYSQL + more + "\n")
+    assert said in str(raised.value).replace(str(tmp_path / "ostiary.yaml"), "FILE")
 
 
 # --- the published schema, judged by another library's validator ---------------------------------

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from policies.errors import ConfigError
-from server.demo.gateway import HOST, check_ports
+from server.demo.command_line import program
+from server.demo.gateway import HOST, PORTS, check_ports
 from server.demo.stage import Stage
 from server.demo.support_notes import secrets_in
 
@@ -30,14 +31,14 @@ def state() -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def free_pair() -> int:
-    for port in range(18_400, 18_500, 2):
+def free_ports() -> int:
+    for port in range(18_400, 18_500, PORTS):
         try:
             check_ports(port)
         except ConfigError:
             continue
         return port
-    raise AssertionError("no two free ports")
+    raise AssertionError("not enough free ports")
 
 
 def demo(state: Path, port: int) -> subprocess.CompletedProcess[str]:
@@ -53,8 +54,8 @@ def demo(state: Path, port: int) -> subprocess.CompletedProcess[str]:
 
 def test_every_step_of_the_tour_does_what_it_says_twice_in_the_same_state(state: Path) -> None:
     for _ in range(2):
-        played = demo(state, free_pair())
-        assert "All 8 steps did what they say." in played.stdout, played.stdout + played.stderr
+        played = demo(state, free_ports())
+        assert "All 9 steps did what they say." in played.stdout, played.stdout + played.stderr
         assert played.returncode == 0
         assert "NOT SO" not in played.stdout
     password = (state / "ostiary_writer.password").read_text()
@@ -62,9 +63,9 @@ def test_every_step_of_the_tour_does_what_it_says_twice_in_the_same_state(state:
     assert password not in (state / "gateway.log").read_text()
 
 
-@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("offset", range(PORTS))
 def test_a_busy_port_is_named_with_how_to_choose_another(state: Path, offset: int) -> None:
-    port = free_pair()
+    port = free_ports()
     with socket.create_server((HOST, port + offset)):
         refused = demo(state, port)
     assert refused.returncode == 1
@@ -95,3 +96,12 @@ def test_a_sentence_that_does_not_hold_is_a_failure_of_its_step() -> None:
 )
 def test_the_tour_knows_what_a_note_should_not_let_out(body: str, secrets: list[str]) -> None:
     assert secrets_in(body) == secrets
+
+
+def test_commands_take_no_module_from_the_directory_that_they_run_in(tmp_path: Path) -> None:
+    for name in ("server", "recordings", "yaml", "argparse"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken')")
+    done = subprocess.run(
+        program("--version"), cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -237,3 +238,33 @@ async def test_the_samples_reader_reads_and_can_not_write(sample_database: Sampl
 async def test_the_samples_writer_changes_rows(sample_database: SampleDatabase) -> None:
     changed = "UPDATE orders SET status = 'paid' WHERE id = 1 RETURNING status"
     assert await ask(sample_database.writer_dsn, changed) == "paid"
+
+
+FOUND = """
+import sys
+from server import system_account
+system_account.ACCOUNT = sys.argv[1]
+print("ready", flush=True)
+sys.stdin.readline()
+print(system_account.account().uid)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server has an account of its own")
+def test_processes_that_find_no_account_at_the_same_time_all_get_the_same_one() -> None:
+    name = f"ostiary_{os.getpid()}"
+    command = [sys.executable, "-c", FOUND, name]
+    pipe = subprocess.PIPE
+    asking = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    try:
+        for each in asking:
+            assert each.stdout is not None
+            assert each.stdout.readline() == "ready\n"
+        for each in asking:
+            assert each.stdin is not None
+            each.stdin.write("\n")
+            each.stdin.flush()
+        found = [each.communicate(timeout=60)[0].strip() for each in asking]
+        assert found == [str(pwd.getpwnam(name).pw_uid)] * 4
+    finally:
+        subprocess.run(["userdel", name], check=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from masking.cells import Keep, Mask, Masker, Scan, Treatment
+from masking.cells import Hide, Keep, Mask, Masker, Scan, Treatment
 from masking.operators import PseudonymKey
 from masking.scanning import ScanText
 from masking.spans import Span
@@ -14,12 +17,21 @@ from policies.errors import Denied
 from policies.model import Decision, Effect, LimitRows, MaskLabels, Target
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.catalog import Column as CatalogColumn
+from policies.sql.copied import CopyLayout
 from policies.sql.facts import SqlEffect, SqlFacts, TableName
-from recordings.events import Column, Columns, Done, Event, Failed, Results, Rows
+from recordings.copied_rows import codec_name
+from recordings.events import Column, Columns, Done, Event, Failed, Origin, Results, Rows
 from recordings.journal import JournalUnavailable, Record
 from recordings.rows import ROW_CODECS
 from server.backends import Backend, ColumnRule, Snapshot
-from server.obligations import RECORDED_BYTES, Delivery, Shaping, shape, treatment
+from server.obligations import (
+    CHANGED_ORIGIN,
+    RECORDED_BYTES,
+    Delivery,
+    Shaping,
+    shape,
+    treatment,
+)
 from server.parsing.in_process import InProcess
 
 CUSTOMERS = TableName("public", "customers")
@@ -31,6 +43,9 @@ PII = MaskLabels(frozenset({"pii"}), "mask-pii")
 class NothingFound:
     async def spans(self, texts: Any) -> list[list[Span]]:
         return [[] for _ in texts]
+
+    async def column_spans(self, context: str, texts: Any) -> dict[int, list[Span]]:
+        return {}
 
 
 class Journal:
@@ -95,6 +110,7 @@ def shaping(
 
 
 LABELLED = Mask("keep_last(4)", "pii", "label pii")
+HIDDEN = Hide("pii", "an expression that may carry label pii")
 TOUCHES = SqlFacts(SqlEffect.READ, labels_read=frozenset({"pii"}), clean_outputs=frozenset({1}))
 
 
@@ -105,7 +121,9 @@ TOUCHES = SqlFacts(SqlEffect.READ, labels_read=frozenset({"pii"}), clean_outputs
         (Column("harmless", TEXT, 100, 2), 0, shaping(PII), LABELLED),
         (Column("name", TEXT, 100, 3), 0, shaping(PII), Scan()),
         (Column("ssn", TEXT, 100, 2), 0, shaping(), Keep()),
+        (Column("tableoid", 26, 100, -6), 0, shaping(PII), Scan()),
         (Column("upper", TEXT), 1, shaping(PII, facts=TOUCHES), Scan()),
+        (Column("upper", TEXT), 0, shaping(PII, facts=TOUCHES), HIDDEN),
         (Column("upper", TEXT), 0, shaping(PII), Scan()),
         (Column("upper", TEXT), 0, shaping(facts=TOUCHES), Scan()),
     ],
@@ -119,9 +137,9 @@ def test_a_column_is_treated_by_its_origin_and_an_expression_by_proof(
 @pytest.mark.parametrize(
     ("column", "given"),
     [
-        (Column("upper", TEXT), shaping(PII, facts=TOUCHES)),  # not proven clean
         (Column("x", TEXT, 999, 1), shaping(PII)),  # a relation that is not in the snapshot
         (Column("x", TEXT, 100, 9), shaping(PII)),  # a column that is not in the snapshot
+        (Column("x", 2249, 100, 0), shaping(PII)),  # a whole row
         (Column("x", TEXT, 200, 1), shaping(PII)),  # a foreign table
         (Column("x", TEXT, 999, 1), shaping()),  # also for who may see every label
     ],
@@ -158,7 +176,38 @@ async def test_rows_are_masked_then_recorded_then_delivered() -> None:
     assert delivered[1].frames == recorded.body
     assert b"219-09" not in recorded.body
     assert how.delivery.masked == {"pii": 1}
+    outcome = how.delivery.document(0.5)
+    assert (outcome["masked"], outcome["masked_columns"]) == ({"pii": 1}, {"ssn": {"pii": 1}})
     assert how.delivery.status == "completed"
+
+
+@pytest.mark.anyio
+async def test_rows_of_a_copy_are_masked_in_their_own_layout() -> None:
+    csv = codec_name(CopyLayout("csv", ",", "", '"', '"'))
+    given = Columns((Column("ssn", TEXT, 100, 2), Column("name", TEXT, 100, 3)), csv)
+    lines = b'd\0\0\0\x19219-09-9991,"Eve, x"\n' + b"d\0\0\0\x09,Bob\n"
+    how = shaping(PII)
+    delivered = await shaped(events(given, Rows(lines, 2, csv)), how)
+    assert delivered[1] == Rows(lines.replace(b"219-09", b"***-**"), 2, csv)
+    assert how.delivery.masked_columns == {"ssn": {"pii": 1}}
+
+
+@pytest.mark.anyio
+async def test_rows_in_which_nothing_is_found_are_delivered_as_they_came() -> None:
+    given = Columns((Column("name", TEXT, 100, 3),)), rows("Bob", "Eve")
+    assert (await shaped(events(*given), shaping(PII)))[1] is given[1]
+
+
+@pytest.mark.anyio
+async def test_rows_are_delivered_as_they_come_and_wait_for_no_others() -> None:
+    async def slow() -> Any:
+        yield SSN
+        yield rows("219-09-9991")
+        await asyncio.Event().wait()  # the server goes on later, or never
+
+    async with asyncio.timeout(30), aclosing(shape(slow(), shaping(PII))) as results:
+        assert isinstance(await anext(results), Columns)
+        assert await anext(results) == rows("***-**-9991")
 
 
 @pytest.mark.anyio
@@ -214,3 +263,37 @@ async def test_past_the_recording_bound_a_count_and_a_digest_are_kept() -> None:
 def test_scan_text_is_what_a_span_finder_takes() -> None:
     """The fake above speaks the scanner's interface."""
     assert ScanText("a", "b").context == "b"
+
+
+# --- MySQL, whose server's word on a column's origin is no proof ---------------------------------
+
+
+def mysql_column(*, table: int = 0, number: int = 0) -> Column:
+    return Column("c", 253, table=table, number=number, origin=Origin())
+
+
+STORED = replace(TOUCHES, stored_outputs=((0, CUSTOMERS, "ssn"),))
+
+
+@pytest.mark.parametrize(
+    ("column", "index", "facts", "given", "expected"),
+    [
+        (mysql_column(), 0, STORED, (PII,), LABELLED),
+        (mysql_column(), 0, STORED, (), Keep()),
+        (mysql_column(table=100, number=3), 0, STORED, (PII,), LABELLED),
+        (mysql_column(), 0, TOUCHES, (PII,), HIDDEN),
+        (mysql_column(table=100, number=3), 0, TOUCHES, (PII,), HIDDEN),
+        (mysql_column(), 1, TOUCHES, (PII,), Scan()),
+        (
+            mysql_column(table=100, number=2),
+            1,
+            TOUCHES,
+            (PII,),
+            Mask("redact", "unknown", CHANGED_ORIGIN),
+        ),
+    ],
+)
+def test_a_column_of_mysql_is_treated_by_lineage_and_its_origin_only_adds_a_mask(
+    column: Column, index: int, facts: SqlFacts, given: tuple[Any, ...], expected: Treatment
+) -> None:
+    assert treatment(column, index, shaping(*given, facts=facts)) == expected

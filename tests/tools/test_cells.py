@@ -59,4 +59,5 @@ def test_bytes_that_are_no_text_are_shown_not_dropped() -> None:
 
 
 def test_a_type_that_is_not_built_in_is_named_by_its_oid() -> None:
-    assert (type_name(23), type_name(16_400)) == ("int4", "oid:16400")
+    names = [type_name(Column("c", oid)) for oid in (23, 16_400)]
+    assert names == ["int4", "oid:16400"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from policies.errors import Denied
-from policies.model import Parameter, Principal, SqlStatement
+from policies.model import Principal, SqlStatement
 from recordings.events import Column, Columns, Done, Event, Failed, Rows
 from recordings.rows import ROW_CODECS
 from tests.fixtures.gateway import shop
@@ -66,7 +66,14 @@ def output(answer: Answer) -> RunSqlOutput:
 def test_a_parameter_goes_out_in_text_form(value: Any, wire: bytes | None) -> None:
     action = prepared(params=[value]).action
     assert isinstance(action, SqlStatement)
-    assert action.parameters == (Parameter(wire),)
+    assert [(p.value, p.binary, p.type) for p in action.parameters] == [(wire, False, 0)]
+
+
+def test_a_parameter_keeps_what_it_was_for_a_target_that_has_to_be_told() -> None:
+    action = prepared(params=["1", 1, 1.0, True, None]).action
+    assert isinstance(action, SqlStatement)
+    kinds = [parameter.scalar for parameter in action.parameters]
+    assert kinds == ["text", "integer", "float", "boolean", "text"]
 
 
 @pytest.mark.parametrize(

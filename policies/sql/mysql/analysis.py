@@ -9,6 +9,8 @@ from policies.sql.catalog import Catalog
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from policies.sql.lineage import Shape, exact_shape
 from policies.sql.mysql import names
+from policies.sql.mysql.absorbed import Absorbed
+from policies.sql.mysql.administration import Administration, refuse_administration
 from policies.sql.mysql.changes import ChangeWalker
 from policies.sql.mysql.cursor import Cursor, constant_limit, described
 from policies.sql.mysql.definitions import DefinitionWalker
@@ -18,14 +20,13 @@ from policies.sql.mysql.lexer import Comments, Kind
 from policies.sql.mysql.readings import may_hold_versions, read_each_way
 from policies.sql.mysql.scopes import Level
 from policies.sql.mysql.sessions import SessionWalker
+from policies.sql.mysql.shows import ALL_CLEAN, ShowWalker
 from policies.sql.mysql.steps import next_step, unclear
 from policies.sql.mysql.variables import READABLE
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.plans import only_read
 
 _LONGEST_REASON: Final = 300
-# A plan or a list of definitions has fewer columns than this.
-_CLEAN_COLUMNS: Final = frozenset(range(32))
 _LEVEL_AND_CODE: Final = frozenset({0, 1})
 _NOTHING: Final = exact_shape(())
 _CHANGES: Final = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE"})
@@ -76,9 +77,14 @@ def _opaque(findings: MySqlFindings, unknown: NotUnderstood) -> SqlFacts:
         effect=SqlEffect.OPAQUE,
         kinds=frozenset(findings.kinds),
         has_where=False,
-        opaque=Opaque(unknown.code, reason, next_step(unknown.code), span),
+        opaque=Opaque(unknown.code, reason, _next_step(unknown), span),
         statement_count=unknown.statements,
+        absorbed=unknown.settings if isinstance(unknown, Absorbed) else frozenset(),
     )
+
+
+def _next_step(unknown: NotUnderstood) -> str:
+    return unknown.advice if isinstance(unknown, Administration) else next_step(unknown.code)
 
 
 class _Analysis:
@@ -89,6 +95,7 @@ class _Analysis:
         self._text = found
         self._walker = ChangeWalker(findings, found)
         self._sessions = SessionWalker(findings)
+        self._shows = ShowWalker(findings)
 
     def statement(self) -> SqlFacts:
         cursor = Cursor(self._text, 0, len(self._text.tokens))
@@ -96,6 +103,8 @@ class _Analysis:
             # The server answers it with an error, and runs nothing.
             self._findings.kinds.add("empty")
             return replace(self._facts(SqlEffect.READ, _NOTHING), statement_count=0)
+        if cursor.skip("SET", "STATEMENT"):
+            return self._with_settings(cursor)
         if cursor.skip("SET"):
             return self._facts(self._sessions.set(cursor), _NOTHING)
         self._check_variables()
@@ -110,14 +119,15 @@ class _Analysis:
         if word in _TRANSACTIONS:
             self._sessions.transaction(cursor)
             return self._facts(SqlEffect.TRANSACTION, _NOTHING)
-        if self._sessions.warnings(cursor):
+        if self._shows.warnings(cursor):
             facts = self._facts(SqlEffect.READ, _NOTHING)
             return replace(facts, clean_outputs=_LEVEL_AND_CODE)
+        refuse_administration(cursor)
         if cursor.skip("SHOW"):
-            self._sessions.show(cursor)
+            self._shows.show(cursor)
             return self._shown()
         if cursor.skip("HELP"):
-            self._sessions.help(cursor)
+            self._shows.help(cursor)
             return self._shown()
         if cursor.skip("UNLOCK"):
             self._sessions.unlock(cursor)
@@ -136,6 +146,17 @@ class _Analysis:
         self._findings.kinds.update([] if self._findings.writes else ["select"])
         effect = SqlEffect.WRITE if self._findings.writes else SqlEffect.READ
         return self._facts(effect, shape)
+
+    def _with_settings(self, cursor: Cursor) -> SqlFacts:
+        """SET STATEMENT … FOR a query."""
+        self._check_variables()
+        self._sessions.set_for_one(cursor)
+        if not _is_query(cursor):
+            raise cursor.surprise()
+        facts = self._rows(cursor)
+        if self._findings.writes:
+            raise unclear("SET STATEMENT for a change")
+        return facts
 
     def _walked(self, cursor: Cursor) -> Shape:
         """Walks a query or a change, with the WITH clause before it."""
@@ -175,10 +196,13 @@ class _Analysis:
         if not _is_query(cursor):
             if running:
                 raise unclear("this form of EXPLAIN", cursor.location)
-            self._sessions.describe(cursor)
+            self._shows.describe(cursor)
             return self._shown()
         self._findings.kinds.add("explain")
+        secrets = self._findings.secrets
         self._walked(cursor)
+        # SHOW WARNINGS then shows the statement with values of rows that were read for the plan.
+        self._findings.refuse_secrets_since(secrets)
         if running and self._findings.writes:
             raise unclear("EXPLAIN ANALYZE of a change, which it would make,")
         return self._plan(running)
@@ -187,11 +211,11 @@ class _Analysis:
         """A plan tells of values: the server reads rows to make it, and counts those that ran."""
         facts = only_read(self._facts(SqlEffect.READ, _NOTHING))
         silent = not running and not facts.labels_read
-        return replace(facts, clean_outputs=_CLEAN_COLUMNS if silent else frozenset())
+        return replace(facts, clean_outputs=ALL_CLEAN if silent else frozenset(), stored_outputs=())
 
     def _shown(self) -> SqlFacts:
         """Definitions hold no values."""
-        return replace(self._facts(SqlEffect.READ, _NOTHING), clean_outputs=_CLEAN_COLUMNS)
+        return replace(self._facts(SqlEffect.READ, _NOTHING), clean_outputs=self._shows.clean)
 
     def _check_variables(self) -> None:
         for token in self._text.tokens:

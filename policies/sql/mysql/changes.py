@@ -20,9 +20,11 @@ from policies.sql.mysql.cursor import Cursor, Named, find, split
 from policies.sql.mysql.findings import fold
 from policies.sql.mysql.functions import RESERVED_FUNCTIONS
 from policies.sql.mysql.inference import (
+    DENIALS,
     conjuncts_of,
     has_complementary_tests,
     has_live_column,
+    selected_again,
 )
 from policies.sql.mysql.lexer import Token
 from policies.sql.mysql.queries import QueryWalker
@@ -282,7 +284,8 @@ class ChangeWalker(QueryWalker):
         if not isinstance(node, exp.Column):
             return False
         same = fold(self.columns.token(required(node, "this")).value) == column
-        return same and lineage.certain and {t for t, _ in lineage.carried} <= {relation.name}
+        # A subquery may give another column under this one's name.
+        return same and lineage.certain and self.findings.referred_to(relation)
 
     def _mark(self, targets: list[Source], verb: str) -> None:
         for source in targets:
@@ -327,7 +330,7 @@ class ChangeWalker(QueryWalker):
         """The sources whose rows a predicate tells apart, as far as can be told."""
         if isinstance(node, exp.Paren):
             return self._named_by(required(node, "this"), scope, negated=negated)
-        if isinstance(node, exp.Not):
+        if isinstance(node, DENIALS):
             return self._named_by(required(node, "this"), scope, negated=not negated)
         if not isinstance(node, exp.And | exp.Or):
             return self._named_by_leaf(node, scope)
@@ -344,7 +347,9 @@ class ChangeWalker(QueryWalker):
         self.expression(node, scope)
         if not has_live_column(node, self.read.tokens):
             return frozenset()
-        return frozenset(source for source, _ in self.findings.references[before:])
+        again = selected_again(node, self.read.tokens)
+        found = {source for source, _ in self.findings.references[before:]}
+        return frozenset(s for s in found if not (again and _is_named(s, again)))
 
     def _returning(self, listed: tuple[int, int] | None, target: Source) -> Shape:
         if listed is None:
@@ -378,6 +383,11 @@ def _clause_start(cursor: Cursor, start: int) -> int:
     """Where WHERE, ORDER BY or LIMIT begins after the assignments."""
     found = (find(cursor.text, start, cursor.stop, word) for word in ("WHERE", "ORDER", "LIMIT"))
     return min((index for index in found if index is not None), default=cursor.stop)
+
+
+def _is_named(source: Source, table: str) -> bool:
+    """Whether a FROM item is the table of this name, given in small letters."""
+    return source.relation is not None and source.relation.name.name.lower() == table
 
 
 def _inner_conditions(tree: Node) -> Iterator[Node]:

@@ -100,7 +100,7 @@ class ColumnResolver:
                 )
             found = here.items.named(name)
             if name in here.aliases:
-                return self._visible(found) | here.aliases[name]
+                return self._visible(found) | self._findings.refer_to_alias(here.aliases[name])
             if found:
                 return self._visible(found)
             if name in here.hidden:

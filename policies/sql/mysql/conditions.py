@@ -12,25 +12,6 @@ _SIGNS: Final = frozenset({"=", "<>", "!=", "(", ")", ",", "<=>", "<", ">", "<="
 _WORDS: Final = frozenset({"AND", "OR", "NOT", "LIKE", "IN", "IS", "NULL"})
 
 
-def only_named(cursor: Cursor) -> None:
-    """A WHERE of SHOW VARIABLES that asks for settings by name: `… = 'a' OR … IN ('b', 'c')`."""
-    start = cursor.index
-    cursor.expect("WHERE")
-    while True:
-        if cursor.name().value.lower() != "variable_name":
-            raise cursor.surprise()
-        if cursor.skip("IN"):
-            cursor.bracketed()
-        elif not cursor.skip_sign("="):
-            cursor.expect("LIKE")
-        if cursor.token is not None and cursor.token.kind is Kind.STRING:
-            cursor.index += 1
-        if cursor.at_end:
-            break
-        cursor.expect("OR")
-    cursor.index = start
-
-
 def plain_condition(cursor: Cursor) -> None:
     """Passes a condition that compares columns with constants: it calls and asks nothing."""
     named = False

@@ -11,12 +11,12 @@ from typing import Final
 
 from policies.sql.catalog import Column, Relation
 from policies.sql.facts import TableName
-from policies.sql.lineage import single
+from policies.sql.lineage import single, union
 from policies.sql.mysql import names
 from policies.sql.mysql.changes import ChangeWalker
 from policies.sql.mysql.cursor import Cursor, Named, find, split
-from policies.sql.mysql.findings import fold
-from policies.sql.mysql.lexer import Kind
+from policies.sql.mysql.findings import fold, relation_shape
+from policies.sql.mysql.lexer import Kind, Token
 from policies.sql.mysql.scopes import Level
 from policies.sql.mysql.steps import unclear
 from policies.sql.mysql.tree import children
@@ -117,7 +117,7 @@ class DefinitionWalker:
         self._findings.kinds.add("create_index")
         cursor.name()
         cursor.expect("ON")
-        relation = self._existing(cursor.relation())
+        relation = self._redefined(cursor.relation())
         self._values_in(Cursor(cursor.text, *cursor.bracketed()), relation)
 
     def _drop(self, cursor: Cursor) -> None:
@@ -166,7 +166,7 @@ class DefinitionWalker:
         self._findings.kinds.add("rename")
         cursor.expect("TABLE")
         while True:
-            self._existing(cursor.relation())
+            self._move(self._redefined(cursor.relation()))
             cursor.expect("TO")
             self._new(cursor.relation(), "r", ())
             if not cursor.skip_sign(","):
@@ -175,7 +175,7 @@ class DefinitionWalker:
     def _alter(self, cursor: Cursor) -> None:
         self._findings.kinds.add("alter_table")
         cursor.expect("TABLE")
-        relation = self._existing(cursor.relation())
+        relation = self._redefined(cursor.relation())
         for start, stop in split(cursor.text, cursor.index, cursor.stop):
             self._alteration(Cursor(cursor.text, start, stop), relation)
         cursor.index = cursor.stop
@@ -189,13 +189,17 @@ class DefinitionWalker:
                     cursor.skip("COLUMN")
                     cursor.skip("IF", "NOT", "EXISTS")
                 if verb == "CHANGE":
-                    cursor.name()
+                    self._move(relation, cursor.name())
                 self._element(cursor, relation)
             case "DROP" | "ALTER":
                 self._values_in(cursor, relation)
-            case "RENAME" if cursor.word() in ("COLUMN", "INDEX", "KEY"):
+            case "RENAME" if cursor.skip("COLUMN"):
+                self._move(relation, cursor.name())
+                self._values_in(cursor, relation)
+            case "RENAME" if cursor.word() in ("INDEX", "KEY"):
                 self._values_in(cursor, relation)
             case "RENAME":
+                self._move(relation)
                 cursor.skip_any(frozenset({"TO", "AS"}))
                 self._new(cursor.relation(), "r", ())
                 cursor.expect_end()
@@ -206,7 +210,7 @@ class DefinitionWalker:
         """A column or an index: what it names besides, and the expressions in it."""
         referred = find(cursor.text, cursor.index, cursor.stop, "REFERENCES")
         if referred is not None:
-            self._existing(Cursor(cursor.text, referred + 1, cursor.stop).relation())
+            self._redefined(Cursor(cursor.text, referred + 1, cursor.stop).relation())
         self._values_in(cursor, relation)
 
     def _values_in(self, cursor: Cursor, relation: Relation) -> None:
@@ -253,6 +257,21 @@ class DefinitionWalker:
         names.check_database(relation.name.schema, named.location)
         self._findings.use(relation, "ddl", named.location)
         return relation
+
+    def _redefined(self, named: Named) -> Relation:
+        relation = self._existing(named)
+        self._findings.redefine(relation)
+        return relation
+
+    def _move(self, relation: Relation, column: Token | None = None) -> None:
+        """Labels were given by a name that is no more: what they are of lies elsewhere after that.
+
+        `column`: the one that is renamed; without it the relation is.
+        """
+        moved = None if column is None else fold(column.value)
+        outputs = relation_shape(relation).outputs
+        kept = (output.lineage for output in outputs if moved in (None, output.name))
+        self._findings.copy_out(union(kept))
 
     def _new(self, named: Named, kind: str, columns: tuple[str, ...]) -> Relation:
         database = names.database_in_use(self._catalog, named)

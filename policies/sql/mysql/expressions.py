@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from sqlglot import exp
 
 from policies.sql.inference import compared_labels
-from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Shape, union
+from policies.sql.lineage import CLEAN, UNCERTAIN, Lineage, Shape, Source, union
 from policies.sql.mysql import names
 from policies.sql.mysql.calls import Call
 from policies.sql.mysql.columns import ColumnResolver
-from policies.sql.mysql.findings import MySqlFindings
+from policies.sql.mysql.findings import SELECT_LIST, MySqlFindings
 from policies.sql.mysql.functions import RESERVED_FUNCTIONS
 from policies.sql.mysql.gate import Text
 from policies.sql.mysql.inference import conjuncts_of
@@ -83,9 +84,15 @@ class ExpressionWalker(ABC):
         walk = _WALKS.get(type(node))
         if walk is None:
             raise unclear(f"a form ({type(node).__name__})")
+        secrets = self.findings.secrets
         lineage = walk(self, checked(node), level)
-        if not lineage.carried or self.constants.keeps_whole(node):
+        if not isinstance(node, exp.Column):
+            self.findings.refuse_secrets_since(secrets)
+        if not lineage.carried:
             return lineage
+        if self.constants.keeps_whole(node):
+            # Whole for what it is compared with, and yet not as it is stored.
+            return replace(lineage, origin=None) if isinstance(node, exp.Anonymous) else lineage
         return lineage.in_part()
 
     def condition(self, node: Node | None, level: Level) -> Lineage:
@@ -111,7 +118,7 @@ class ExpressionWalker(ABC):
         seen = found.references[references:]
         if not any(part.carried or part.mixed for part in (*own, *(part for _, part in seen))):
             return lineage, frozenset()
-        return lineage, compared_labels(seen, own, level)
+        return lineage, compared_labels(seen, own, level) | _compared_with_aliases(seen)
 
     def every(self, nodes: Iterable[Node], level: Level) -> Lineage:
         return union([self.expression(node, level) for node in nodes])
@@ -198,12 +205,20 @@ class ExpressionWalker(ABC):
             raise NotUnderstood(
                 "FUNCTION_NOT_ALLOWED", "last_insert_id takes no argument here", call.location
             )
+        mark = self.findings.mark()
         lineage = self.every(arguments, level)
+        if self._word_after(node) == "DISTINCT":
+            self.findings.decide_since(mark, level)
         if call.database is not None:
             self.findings.call_unknown_code()
             return UNCERTAIN
-        # A count says how many, never which.
-        return CLEAN if call.name == "count" else lineage
+        # A count says how many, never which; unless the NULLs that it leaves out were computed.
+        return CLEAN if call.name == "count" and lineage.counted else lineage
+
+    def _word_after(self, node: Node) -> str:
+        """The word after the bracket that opens a call's arguments."""
+        index = number(node, "f") + 2
+        return self.read.tokens[index].word if index < len(self.read.tokens) else ""
 
     def _windowed(self, node: Node, level: Level) -> Lineage:
         return self.expression(required(node, "this"), level) | self.window(node, level)
@@ -242,6 +257,15 @@ class ExpressionWalker(ABC):
         shape = self.query(node, level)
         self.findings.answers.append((level, shape.lineage))
         return shape.lineage
+
+
+def _compared_with_aliases(seen: Iterable[tuple[Source, Lineage]]) -> frozenset[str]:
+    """Labels that meet other values where an alias is among the two: it may be of any table."""
+    references = tuple(seen)
+    plain = any(not lineage.carried for _, lineage in references)
+    if not plain or all(source is not SELECT_LIST for source, _ in references):
+        return frozenset()
+    return frozenset(label for _, lineage in references for _, label in lineage.carried)
 
 
 _Walk = Callable[[ExpressionWalker, Node, Level], Lineage]

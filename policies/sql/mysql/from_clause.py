@@ -19,8 +19,8 @@ from policies.sql.lineage import (
     Source,
     Visible,
     exact_shape,
+    of_rows,
     single,
-    union,
 )
 from policies.sql.mysql import names
 from policies.sql.mysql.columns import DOUBTFUL
@@ -145,9 +145,17 @@ class FromWalker(ExpressionWalker):
 
     def _values(self, node: Node, level: Level) -> Shape:
         rows = [children(checked(row), "expressions") for row in children(node, "expressions")]
-        lineages = [[self.expression(item, level) for item in row] for row in rows]
-        columns = zip_longest(*lineages, fillvalue=UNCERTAIN)
-        return exact_shape(Output(UNNAMED, union(column)) for column in columns)
+        secrets = self.findings.secrets
+        parts = [
+            [
+                (self.expression(item, level), self.constants.places([item]) is not None)
+                for item in row
+            ]
+            for row in rows
+        ]
+        self.findings.refuse_secrets_since(secrets)
+        columns = zip_longest(*parts, fillvalue=(UNCERTAIN, False))
+        return exact_shape(Output(UNNAMED, of_rows(column)) for column in columns)
 
     def _derived(self, node: Node, shape: Shape) -> Source:
         alias = self._alias(node)

@@ -13,6 +13,7 @@ from typing import Final
 NATIVE: Final = ""
 """The key of `Catalog.functions` for `native_functions` of the server at hand."""
 
+# DEFAULT(column) is not among them: a default of MariaDB's may take the next value of a sequence.
 # In MySQL from 8.0.22 on and in MariaDB from 10.6 on.
 COMMON: Final = frozenset(
     """
@@ -21,7 +22,7 @@ COMMON: Final = frozenset(
     coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot
     count crc32 cume_dist curdate current_date current_role current_time current_timestamp
     current_user curtime database date date_add date_format date_sub datediff day dayname dayofmonth
-    dayofweek dayofyear default degrees dense_rank elt exp export_set extract field find_in_set
+    dayofweek dayofyear degrees dense_rank elt exp export_set extract field find_in_set
     first_value floor format found_rows from_base64 from_days from_unixtime get_format greatest
     group_concat hex hour if ifnull inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval
     is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6 isnull json_array json_array_append

@@ -13,6 +13,8 @@ from policies.sql.mysql.tree import Node, child, children, operands
 
 _TOKENS: Final = (exp.Identifier, exp.Literal, exp.Anonymous)
 _LARGE: Final = 60  # nodes
+# NOT, and what stands for `!`.
+DENIALS: Final = exp.Not | exp.BitwiseNot
 _COMPARISONS: Final = (exp.EQ, exp.LT, exp.Like)
 
 
@@ -65,20 +67,78 @@ def has_live_column(node: Node, tokens: tuple[Token, ...]) -> bool:
         return False
     if isinstance(node, exp.In) and _contains_itself(node, tokens):
         return False
+    if isinstance(node, exp.Between | exp.Case | exp.Sub) and _is_fixed(node, tokens):
+        return False
     return any(has_live_column(inner, tokens) for inner in node.iter_expressions())
 
 
 def has_complementary_tests(nodes: list[Node], tokens: tuple[Token, ...]) -> bool:
-    """Whether an OR holds both a test and its negation: `x IS NULL OR NOT x IS NULL`."""
+    """Whether an OR holds both a test and its negation: `x IS NULL OR NOT x IS NULL`.
+
+    Two comparisons of the same two values, `x < 5 OR x >= 5`, count as such.
+    """
     said = {_test(node, tokens) for node in nodes}
-    return any((test, not denied) in said for test, denied in said)
+    compared = [_sides(node, tokens) for node in nodes]
+    pairs = [pair for pair in compared if pair is not None]
+    return len(set(pairs)) < len(pairs) or any((test, not denied) in said for test, denied in said)
+
+
+def selected_again(node: Node, tokens: tuple[Token, ...]) -> str:
+    """The table of which `id IN (SELECT id FROM table)` selects all rows; "" for all else."""
+    query = child(node, "query") if isinstance(node, exp.In) else None
+    query = child(query, "this") if isinstance(query, exp.Subquery) else query
+    if not isinstance(query, exp.Select) or any(
+        value for name, value in query.args.items() if name not in ("expressions", "from_")
+    ):
+        return ""
+    listed, clause = children(query, "expressions"), child(query, "from_")
+    table = None if clause is None else child(clause, "this")
+    if len(listed) != 1 or not isinstance(table, exp.Table) or table.args.get("joins"):
+        return ""
+    name, chosen = (_last_name(part, tokens) for part in (node.args["this"], listed[0]))
+    return _last_name(table, tokens) if name and name == chosen else ""
+
+
+def _last_name(node: Node, tokens: tuple[Token, ...]) -> str:
+    named = child(node, "this") if isinstance(node, exp.Column | exp.Table) else None
+    digits = str(named.args["this"]).lstrip("n") if isinstance(named, exp.Identifier) else ""
+    return tokens[int(digits)].value.lower() if digits.isdigit() else ""
+
+
+def _sides(node: Node, tokens: tuple[Token, ...]) -> frozenset[str] | None:
+    """The two values that a comparison is of."""
+    node = _bare(node)
+    if not isinstance(node, exp.EQ | exp.LT):
+        return None
+    return frozenset(spelled(_bare(node.args[side]), tokens) for side in ("this", "expression"))
+
+
+def _bare(node: Node) -> Node:
+    while isinstance(node, exp.Paren):
+        node = node.args["this"]
+    return node
+
+
+def _is_fixed(node: Node, tokens: tuple[Token, ...]) -> bool:
+    """Whether a value is the same for every row: `x BETWEEN x AND x`, `x - x`, a CASE of one."""
+    match node:
+        case exp.Case():
+            default = child(node, "default")
+            if default is None:
+                return False
+            parts = [default, *(branch.args["true"] for branch in children(node, "ifs"))]
+        case exp.Between():
+            parts = [node.args[part] for part in ("this", "low", "high")]
+        case _:
+            parts = [node.args["this"], node.args["expression"]]
+    return len({spelled(_bare(part), tokens) for part in parts}) == 1
 
 
 def _test(node: Node, tokens: tuple[Token, ...]) -> tuple[str, bool]:
     """What a condition tests, and whether it denies it."""
     denied = False
-    while isinstance(node, exp.Paren | exp.Not):
-        denied ^= isinstance(node, exp.Not)
+    while isinstance(node, exp.Paren | DENIALS):
+        denied ^= isinstance(node, DENIALS)
         node = node.args["this"]
     if isinstance(node, exp.Like) and node.args.get("negate"):
         parts = (node.args["this"], node.args["expression"])
@@ -87,7 +147,7 @@ def _test(node: Node, tokens: tuple[Token, ...]) -> tuple[str, bool]:
 
 
 def _holds_always(node: Node, tokens: tuple[Token, ...]) -> bool:
-    left, right = node.args["this"], node.args["expression"]
+    left, right = _bare(node.args["this"]), _bare(node.args["expression"])
     if type(left) is type(right) and spelled(left, tokens) == spelled(right, tokens):
         return True
     return isinstance(node, exp.Like) and _matches_all(right, tokens)

@@ -9,40 +9,44 @@ from policies.sql.facts import TableName
 from policies.sql.mysql.calls import Call
 from policies.sql.mysql.cursor import Named
 from policies.sql.mysql.functions import COMMON, NATIVE
+from policies.sql.mysql.system import (
+    INFORMATION_SCHEMA,
+    guarded,
+    holds_secrets,
+    is_shown,
+    is_system,
+    tells_logins,
+    without_logins,
+)
 from policies.sql.not_understood import NotUnderstood
 
-INFORMATION_SCHEMA: Final = "information_schema"
-
 _READABLE_KINDS: Final = frozenset({"r", "v", "S"})
-_SENSITIVE_DATABASES: Final = frozenset({"mysql", "performance_schema", "sys", "ndbinfo"})
-
-# Definitions, but not of code, not what sessions do, and no histogram of values.
-_SHOWN: Final = frozenset(
-    {
-        *("schemata", "tables", "columns", "views", "statistics", "partitions", "engines"),
-        *("key_column_usage", "table_constraints", "referential_constraints", "check_constraints"),
-        *("character_sets", "collations", "collation_character_set_applicability", "keywords"),
-        *("st_geometry_columns", "st_spatial_reference_systems", "geometry_columns", "sequences"),
-        *("files", "routines", "parameters", "triggers", "events", "schema_privileges"),
-        *("table_privileges", "column_privileges"),
-    }
-)
-_CODE: Final = frozenset(
-    {"routine_definition", "action_statement", "action_condition", "event_definition"}
-)
 
 
 def find_relation(catalog: Catalog, database: str | None, name: str) -> Relation | None:
-    """The relation of this name; without a database it is in the current one."""
+    """The relation of this name, with the label on what of it the server keeps secret.
+
+    Without a database it is in the current one.
+    """
     databases = catalog.search_path[:1] if database is None else (database,)
-    for schema in databases:
-        if schema.lower() == INFORMATION_SCHEMA:
-            return _find_in_any_case(catalog, schema, name)
-        exact = catalog.relations.get(TableName(schema, name))
-        if exact is not None or not catalog.ignores_case:
-            return exact
+    found = next((_find(catalog, schema, name) for schema in databases), None)
+    if found is not None and tells_logins(found.name) and has_foreign_tables(catalog):
+        found = without_logins(found)
+    return None if found is None else guarded(found)
+
+
+def has_foreign_tables(catalog: Catalog) -> bool:
+    """Whether tables of other servers are here: their options or comments tell how to log in."""
+    return any(relation.kind == "f" for relation in catalog.relations.values())
+
+
+def _find(catalog: Catalog, schema: str, name: str) -> Relation | None:
+    if schema.lower() == INFORMATION_SCHEMA:
         return _find_in_any_case(catalog, schema, name)
-    return None
+    exact = catalog.relations.get(TableName(schema, name))
+    if exact is not None or not catalog.ignores_case:
+        return exact
+    return _find_in_any_case(catalog, schema, name)
 
 
 def _find_in_any_case(catalog: Catalog, database: str, name: str) -> Relation | None:
@@ -58,13 +62,30 @@ def _find_in_any_case(catalog: Catalog, database: str, name: str) -> Relation | 
 def resolve_relation(catalog: Catalog, named: Named) -> Relation:
     relation = find_relation(catalog, named.database, named.name)
     shown = named.name if named.database is None else f"{named.database}.{named.name}"
-    if _is_sensitive(catalog, named.database, named.name):
+    if _is_withheld(_database(catalog, named), named.name, relation):
         raise NotUnderstood(
             "RELATION_SENSITIVE", f"the relation {shown} is not shown", named.location
         )
     if relation is None:
         raise NotUnderstood("RELATION_UNKNOWN", f"there is no relation {shown}", named.location)
     return relation
+
+
+def describable(catalog: Catalog, named: Named) -> Relation:
+    """The relation whose definition is shown; the server itself says that there is none."""
+    database = _database(catalog, named)
+    known = find_relation(catalog, named.database, named.name) is not None
+    if known or not database or is_system(database):
+        return resolve_relation(catalog, named)
+    return Relation(TableName(database, named.name), 0, "r")
+
+
+def _is_withheld(database: str, name: str, relation: Relation | None) -> bool:
+    if not is_system(database):
+        return False
+    # A catalog may leave them out; the reason is the same.
+    unknown = relation is None and database.lower() != INFORMATION_SCHEMA
+    return unknown or not is_shown(TableName(database, name))
 
 
 def readable(relation: Relation, *, location: int | None) -> Relation:
@@ -75,7 +96,10 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
             f"the relation {relation.name} is no table or view of this server",
             location,
         )
-    if relation.kind == "v" and relation.user_code:
+    secretly = not is_system(relation.name.schema) and any(
+        holds_secrets(reached.name) for reached in relation.behind
+    )
+    if relation.kind == "v" and (relation.user_code or secretly):
         raise NotUnderstood(
             "FUNCTION_NOT_ALLOWED",
             f"the view {relation.name} calls a function that reads may not call,"
@@ -83,17 +107,6 @@ def readable(relation: Relation, *, location: int | None) -> Relation:
             location,
         )
     return relation
-
-
-def refuse_code(relation: Relation, column: str, location: int | None = None) -> None:
-    """Refuses a column of information_schema that shows the code of routines ("*": all columns)."""
-    if relation.name.schema.lower() != INFORMATION_SCHEMA:
-        return
-    shown = {c.name.lower() for c in relation.columns} if column == "*" else {column.lower()}
-    for name in sorted(shown & _CODE):
-        raise NotUnderstood(
-            "RELATION_SENSITIVE", f"the column {name} of {relation.name} is not shown", location
-        )
 
 
 def writable(relation: Relation, *, location: int | None) -> Relation:
@@ -127,15 +140,8 @@ def check_database(database: str, location: int | None) -> str:
     return database
 
 
-def is_system(database: str) -> bool:
-    return database.lower() in _SENSITIVE_DATABASES or database.lower() == INFORMATION_SCHEMA
-
-
-def _is_sensitive(catalog: Catalog, database: str | None, name: str) -> bool:
-    known = database if database is not None else next(iter(catalog.search_path), "")
-    schema = known.lower()
-    unshown = schema == INFORMATION_SCHEMA and name.lower() not in _SHOWN
-    return schema in _SENSITIVE_DATABASES or unshown
+def _database(catalog: Catalog, named: Named) -> str:
+    return next(iter(catalog.search_path), "") if named.database is None else named.database
 
 
 def resolve_function(catalog: Catalog, call: Call) -> str | None:

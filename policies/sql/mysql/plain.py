@@ -249,7 +249,8 @@ class PlainText:
             case "SOUNDS" if self._word_at(index + 1) == "LIKE" and operand:
                 return [], index + 1
             case "MEMBER" if self._word_at(index + 1) == "OF":
-                return ["="], index + 2
+                # Of a document that holds any number of values.
+                return ["<"], index + 2
             case "ROW" if following is Kind.SIGN and self._sign_at(index + 1) == "(":
                 return [], index + 1
             case "UNKNOWN" if self._is_tested(index):

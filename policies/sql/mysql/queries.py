@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Final
 
 from sqlglot import exp
 
 from policies.sql.lineage import (
+    CLEAN,
     DEPENDS,
     MIXED,
-    UNCERTAIN,
     FromItem,
     Lineage,
     Output,
@@ -20,6 +19,7 @@ from policies.sql.lineage import (
     Source,
     exact_shape,
     union,
+    united,
 )
 from policies.sql.mysql.columns import DOUBTFUL
 from policies.sql.mysql.findings import UNNAMED, fold, hidden_columns
@@ -124,30 +124,27 @@ class QueryWalker(FromWalker):
         return {self.columns.token(name).value.casefold() for name in names}
 
     def _set_operation(self, node: Node, level: Level) -> Shape:
+        secrets = self.findings.secrets
         left = self.query(required(node, "this"), level)
         right = self.query(required(node, "expression"), level)
-        outputs = (
-            Output(
-                one.name if one else UNNAMED,
-                (one.lineage | other.lineage) if one and other else UNCERTAIN,
-            )
-            for one, other in zip_longest(left.outputs, right.outputs)
-        )
-        shape = exact_shape(outputs)
+        # Where the types of the sides differ, values are converted.
+        self.findings.refuse_secrets_since(secrets)
+        sides = (required(node, side) for side in ("this", "expression"))
+        constant = [constant_outputs(side, self.constants) for side in sides]
+        shape = exact_shape(united((left, right), constant, unnamed=UNNAMED))
         if not isinstance(node, exp.Union) or node.args.get("distinct"):
-            self._match_rows(node, left, right)
+            self._match_rows(left, right, constant)
         self._sort_and_limit(node, level, shape)
         return shape
 
-    def _match_rows(self, node: Node, left: Shape, right: Shape) -> None:
+    def _match_rows(self, left: Shape, right: Shape, constant: list[frozenset[int]]) -> None:
         """Rows of one side are told by those of the other that are the same."""
-        sides = (required(node, side) for side in ("this", "expression"))
-        constant = [constant_outputs(side, self.constants) for side in sides]
         for index, (one, other) in enumerate(zip(left.outputs, right.outputs, strict=False)):
             merged = one.lineage | other.lineage
             self.findings.deciding.decide(merged)
             plain = constant[1] if one.lineage.carried else constant[0]
-            if bool(one.lineage.carried) != bool(other.lineage.carried) and index not in plain:
+            apart = bool(one.lineage.carried) != bool(other.lineage.carried)
+            if merged.blended or (apart and index not in plain):
                 self.findings.compare(merged)
 
     def _select(self, node: Node, level: Level) -> Shape:
@@ -199,7 +196,9 @@ class QueryWalker(FromWalker):
             mixed = (output.lineage for output in shape.outputs if output.lineage.mixed)
             self.findings.compare(union(mixed))
         for node in nodes:
-            self.findings.deciding.decide(self.constants.key_lineage(node, shape))
+            named = self.constants.key_lineage(node, shape)
+            self.findings.deciding.decide(named)
+            self.findings.compare(named if named.blended else CLEAN)
             self.compare_in(node, level)
 
     def _target(self, node: Node, level: Level) -> Iterable[Output]:
@@ -214,7 +213,9 @@ class QueryWalker(FromWalker):
             name = self._own_name(node)
         lineage, compared = self.judged(value, level)
         self.findings.note_names(name)
-        return (Output(name, lineage | MIXED if compared else lineage),)
+        # A column alone meets no other.
+        mixed = compared and not isinstance(value, exp.Column)
+        return (Output(name, lineage | MIXED if mixed else lineage),)
 
     def _own_name(self, node: Node) -> str:
         """What the server calls an output without an alias, where that can be told."""

@@ -31,7 +31,7 @@ def read_each_way(text: str, analyse: Callable[[Comments], SqlFacts]) -> SqlFact
     """The facts of a statement that `analyse` takes in one way of reading it."""
     seen: list[int] = []
     skipped = analyse(Comments(frozenset(), seen))
-    if not seen or skipped.opaque is not None:
+    if not seen or (skipped.opaque is not None and not skipped.absorbed):
         return skipped
     if len(seen) > MAXIMUM_COMMENTS:
         raise _differs("there are many comments that some servers run", seen)
@@ -45,6 +45,9 @@ def _subsets(seen: list[int]) -> Iterator[frozenset[int]]:
 
 
 def _together(ways: list[SqlFacts], seen: list[int]) -> SqlFacts:
+    said = [way for way in ways if way.kinds != _EMPTY]
+    if all(way.absorbed for way in said) and len({way.absorbed for way in said}) == 1:
+        return said[0]
     if any(way.opaque is not None for way in ways):
         raise _differs("what some servers run in this comment is not understood", seen)
     effects = {way.effect for way in ways}
@@ -65,6 +68,7 @@ def _only_set(ways: list[SqlFacts]) -> bool:
 def _reads(ways: list[SqlFacts]) -> SqlFacts:
     limits = {way.limit for way in ways}
     clean = frozenset.intersection(*(way.clean_outputs for way in ways))
+    stored = {way.stored_outputs for way in ways}
     return replace(
         ways[0],
         kinds=_union(way.kinds for way in ways) - _EMPTY or _EMPTY,
@@ -75,6 +79,7 @@ def _reads(ways: list[SqlFacts]) -> SqlFacts:
         labels_filtered=_union(way.labels_filtered for way in ways),
         labels_matched=_union(way.labels_matched for way in ways),
         clean_outputs=clean,
+        stored_outputs=stored.pop() if len(stored) == 1 else (),
         objects=tuple(sorted({item for way in ways for item in way.objects})),
         limit=limits.pop() if len(limits) == 1 else None,
         operators=_union(way.operators for way in ways),

@@ -1,21 +1,19 @@
-"""SHOW, SET, USE and transactions of MySQL, by small grammars of what is understood."""
+"""SET, USE and transactions of MySQL, by small grammars of what is understood."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from policies.sql.catalog import Catalog
 from policies.sql.facts import SqlEffect
 from policies.sql.mysql import names
-from policies.sql.mysql.conditions import only_named, plain_condition
-from policies.sql.mysql.cursor import Cursor, Named
+from policies.sql.mysql.absorbed import Absorbed, is_absorbed
+from policies.sql.mysql.cursor import Cursor
 from policies.sql.mysql.findings import MySqlFindings
 from policies.sql.mysql.lexer import Kind, Token
 from policies.sql.mysql.steps import unclear
-from policies.sql.mysql.variables import HARMLESS_MODES, READABLE, SETTABLE, WITHHELD
+from policies.sql.mysql.variables import HARMLESS_MODES, READABLE, SETTABLE
 from policies.sql.not_understood import NotUnderstood
 
 _CHARSETS: Final = frozenset({"utf8mb4", "utf8"})
@@ -29,20 +27,10 @@ _VALUES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "session_track_system_variables": READABLE,
     }
 )
+_OF_READING: Final = frozenset({"sql_mode", "character_set_results"})
+_INTRODUCERS: Final = frozenset({"_UTF8MB4", "_UTF8"})
+_TIME_LIMIT: Final = "max_statement_time"
 _CONSTANTS: Final = frozenset({"DEFAULT", "ON", "OFF", "TRUE", "FALSE", "NULL"})
-_LISTS: Final = (
-    ("CHARACTER", "SET"),
-    ("CHARSET",),
-    ("COLLATION",),
-    ("FUNCTION", "STATUS"),
-    ("PROCEDURE", "STATUS"),
-    ("PACKAGE", "STATUS"),
-    ("PACKAGE", "BODY", "STATUS"),
-    ("STATUS",),
-    ("DATABASES",),
-    ("SCHEMAS",),
-)
-_PLAIN: Final = (("ENGINES",), ("STORAGE", "ENGINES"), ("PLUGINS",), ("PRIVILEGES",))
 _ISOLATIONS: Final = (
     ("READ", "COMMITTED"),
     ("READ", "UNCOMMITTED"),
@@ -52,61 +40,11 @@ _ISOLATIONS: Final = (
 
 
 class SessionWalker:
-    """Walks statements about the session; what it reads of tables is their definition."""
+    """Walks statements that set up the session, or the transaction."""
 
     def __init__(self, findings: MySqlFindings) -> None:
         self._findings = findings
-
-    @property
-    def _catalog(self) -> Catalog:
-        return self._findings.catalog
-
-    def show(self, cursor: Cursor) -> None:
-        """SHOW; a WHERE of it would run functions and subqueries, so it is a plain one or none."""
-        self._findings.kinds.add("show")
-        if any(cursor.skip(*words) for words in _PLAIN):
-            cursor.expect_end()
-            return
-        cursor.skip_any(frozenset({"EXTENDED", "FULL", "GLOBAL", "SESSION", "LOCAL"}))
-        match cursor.word():
-            case "TABLES" | "EVENTS":
-                cursor.index += 1
-                self._from_database(cursor)
-            case "TABLE" if cursor.word(1) == "STATUS":
-                cursor.index += 2
-                self._from_database(cursor)
-            case "COLUMNS" | "FIELDS" | "INDEX" | "INDEXES" | "KEYS":
-                cursor.index += 1
-                self._from_relation(cursor)
-            case "CREATE":
-                cursor.index += 1
-                self._show_create(cursor)
-            case "VARIABLES":
-                cursor.index += 1
-                self._variables(cursor)
-            case _ if any(cursor.skip(*words) for words in _LISTS):
-                pass
-            case word:
-                raise unclear(f"SHOW {word}".strip(), cursor.location)
-        _pattern(cursor)
-        cursor.expect_end()
-
-    def warnings(self, cursor: Cursor) -> bool:
-        """SHOW WARNINGS and SHOW ERRORS; their messages quote values of whatever ran before."""
-        if not (cursor.skip("SHOW", "WARNINGS") or cursor.skip("SHOW", "ERRORS")):
-            return False
-        cursor.expect_end()
-        self._findings.kinds.add("show")
-        self._findings.call_unknown_code()
-        return True
-
-    def describe(self, cursor: Cursor) -> None:
-        """DESCRIBE table [column | pattern]."""
-        self._findings.kinds.add("show")
-        self._shown(cursor.relation())
-        if not cursor.at_end:
-            cursor.index += 1
-        cursor.expect_end()
+        self._absorbed: set[str] = set()
 
     def set(self, cursor: Cursor) -> SqlEffect:
         self._findings.kinds.add("set")
@@ -118,13 +56,36 @@ class SessionWalker:
             _characteristics(cursor)
             return SqlEffect.SESSION
         cursor.index -= scoped
-        effects = [self._assignment(cursor)]
+        location, effects = cursor.location, [self._assignment(cursor)]
         while cursor.skip_sign(","):
             effects.append(self._assignment(cursor))
         cursor.expect_end()
+        if self._absorbed and len(self._absorbed) < len(effects):
+            raise unclear("this setting with others; alone it", location)
+        if self._absorbed:
+            raise Absorbed(frozenset(self._absorbed), location)
         if len(set(effects)) > 1:
             raise unclear("autocommit with other settings")
         return effects[0]
+
+    def set_for_one(self, cursor: Cursor) -> None:
+        """SET STATEMENT name = constant, … FOR: settings of the one statement that follows.
+
+        It may give itself another time limit than the server's, but not none. Policy's own is
+        watched by the gateway, whatever the server's.
+        """
+        self._findings.kinds.add("set")
+        while True:
+            token = cursor.name()
+            name = token.value.lower()
+            cursor.expect_sign("=")
+            value = cursor.token
+            _constant(cursor)
+            if name not in SETTABLE and not (name == _TIME_LIMIT and _is_positive(value)):
+                raise _not_settable(token)
+            if not cursor.skip_sign(","):
+                cursor.expect("FOR")
+                return
 
     def use(self, cursor: Cursor) -> None:
         """USE: from then on names without a database mean that one's relations."""
@@ -135,57 +96,6 @@ class SessionWalker:
 
     def transaction(self, cursor: Cursor) -> None:
         self._findings.kinds.add(_transaction(cursor))
-        cursor.expect_end()
-
-    def _from_database(self, cursor: Cursor) -> None:
-        """Names of relations are in information_schema too, for every database."""
-        if cursor.skip("FROM") or cursor.skip("IN"):
-            cursor.name()
-
-    def _from_relation(self, cursor: Cursor) -> None:
-        if not (cursor.skip("FROM") or cursor.skip("IN")):
-            raise cursor.surprise()
-        named = cursor.relation()
-        if cursor.skip("FROM") or cursor.skip("IN"):
-            if named.database is not None:
-                raise unclear("a database named twice", named.location)
-            named = Named(cursor.name().value, named.name, named.location)
-        self._shown(named)
-
-    def _show_create(self, cursor: Cursor) -> None:
-        if cursor.skip("DATABASE") or cursor.skip("SCHEMA"):
-            cursor.skip("IF", "NOT", "EXISTS")
-            token = cursor.name()
-            names.check_database(token.value, token.start)
-        elif cursor.skip("TABLE") or cursor.skip("VIEW"):
-            self._shown(cursor.relation())
-        else:
-            raise unclear(f"SHOW CREATE {cursor.word()}".strip(), cursor.location)
-
-    def _shown(self, named: Named) -> None:
-        relation = names.resolve_relation(self._catalog, named)
-        self._findings.use(relation, "select", named.location)
-
-    def _variables(self, cursor: Cursor) -> None:
-        if cursor.word() == "WHERE":
-            only_named(cursor)
-        elif cursor.word() != "LIKE" or cursor.stop - cursor.index != 2:
-            raise NotUnderstood(
-                "SETTING_NOT_ALLOWED", "SHOW VARIABLES without LIKE shows all", cursor.location
-            )
-        for token in cursor.text.tokens[cursor.index : cursor.stop]:
-            if token.kind is Kind.STRING and _takes_in_withheld(token.value):
-                raise NotUnderstood(
-                    "SETTING_NOT_ALLOWED", "the pattern takes in a withheld setting", token.start
-                )
-
-    def help(self, cursor: Cursor) -> None:
-        """HELP 'topic': from the server's own help tables."""
-        self._findings.kinds.add("show")
-        token = cursor.token
-        if token is None or token.kind not in (Kind.STRING, Kind.WORD, Kind.NAME):
-            raise cursor.surprise()
-        cursor.index += 1
         cursor.expect_end()
 
     def unlock(self, cursor: Cursor) -> None:
@@ -201,13 +111,19 @@ class SessionWalker:
         token = cursor.token
         if token is not None and token.kind is Kind.VARIABLE:
             cursor.index += 1
-            if cursor.text.text[token.start : token.end].lower().startswith("@@global"):
+            if _is_global(cursor, token):
                 raise _not_settable(token)
         else:
             cursor.skip_any(frozenset({"SESSION", "LOCAL"}))
             token = cursor.name()
         name = token.value.lower()
         cursor.expect_sign("=")
+        if is_absorbed(name, cursor.token):
+            cursor.index += 1
+            if name in self._absorbed:
+                raise unclear("a setting that is set twice", token.start)
+            self._absorbed.add(name)
+            return SqlEffect.SESSION
         if name in _VALUES:
             if not _is_among(cursor, name):
                 raise _not_settable(token)
@@ -218,6 +134,11 @@ class SessionWalker:
         if name not in SETTABLE:
             raise _not_settable(token)
         return SqlEffect.SESSION
+
+
+def _is_global(cursor: Cursor, variable: Token) -> bool:
+    """Of the server, and not of the session, for which the gateway has set what it reads by."""
+    return cursor.text.text[variable.start : variable.end].lower().startswith("@@global")
 
 
 def _not_settable(token: Token) -> NotUnderstood:
@@ -235,15 +156,22 @@ def _constant(cursor: Cursor) -> None:
     cursor.index += 1
 
 
+def _is_positive(token: Token | None) -> bool:
+    digits = "" if token is None or token.kind is not Kind.NUMBER else token.value
+    return digits.replace(".", "", 1).isdecimal() and float(digits) > 0
+
+
 def _is_among(cursor: Cursor, name: str) -> bool:
     """Passes a value: a list of those that `name` may have, or one put behind what it has."""
     if cursor.skip("CONCAT"):
         cursor.expect_sign("(")
         before = cursor.take(Kind.VARIABLE)
         cursor.expect_sign(",")
+        cursor.skip_any(_INTRODUCERS)
         listed = cursor.take(Kind.STRING).value
         cursor.expect_sign(")")
         same = before.value == name and listed.startswith(",")
+        same = same and not (name in _OF_READING and _is_global(cursor, before))
         return same and _are_among(listed[1:], name)
     token = cursor.token
     cursor.index += 1
@@ -253,10 +181,6 @@ def _is_among(cursor: Cursor, name: str) -> bool:
 
 def _are_among(listed: str, name: str) -> bool:
     return all(item.strip().lower() in _VALUES[name] for item in listed.split(","))
-
-
-def _takes_in_withheld(pattern: str) -> bool:
-    return any(_like(pattern).fullmatch(name) for name in WITHHELD)
 
 
 def _names(cursor: Cursor) -> None:
@@ -325,19 +249,3 @@ def _transaction(cursor: Cursor) -> str:
     cursor.skip("AND", "NO", "CHAIN")
     cursor.skip("NO", "RELEASE")
     return ending
-
-
-def _pattern(cursor: Cursor) -> None:
-    if cursor.skip("LIKE"):
-        cursor.take(Kind.STRING)
-    elif cursor.skip("WHERE"):
-        if cursor.at_end:
-            raise cursor.surprise()
-        plain_condition(cursor)
-
-
-def _like(pattern: str) -> re.Pattern[str]:
-    parts = re.findall(r"\\.|%|_|[^\\%_]+|\\", pattern, re.DOTALL)
-    wild = {"%": ".*", "_": "."}
-    escaped = (wild.get(part) or re.escape(part.removeprefix("\\")) for part in parts)
-    return re.compile("".join(escaped), re.IGNORECASE | re.DOTALL)

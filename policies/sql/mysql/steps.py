@@ -27,6 +27,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "RELATION_UNKNOWN": "Name an existing table or view, with its database if need be.",
         "RELATION_SENSITIVE": "Leave this relation out; it holds secrets or system state.",
         "FUNCTION_NOT_ALLOWED": "Leave the function out, or have the administrator allow it.",
+        "SQL_ADMINISTRATION": "Leave it to an administrator, on the server itself.",
         "SETTING_NOT_ALLOWED": "Leave the setting out; the gateway has set what statements need.",
         "COLUMN_UNKNOWN": "Name an existing column, with its table; give expressions an alias.",
     }

@@ -74,7 +74,8 @@ SIGNS: Final[Mapping[str, str]] = MappingProxyType(
         "<=>": "=",
         "||": "OR",
         "&&": "AND",
-        "!": "NOT",
+        # It binds as a minus does: `! a = b` is `(! a) = b`, and `NOT a = b` is `NOT (a = b)`.
+        "!": "~",
     }
 )
 

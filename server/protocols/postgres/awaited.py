@@ -9,6 +9,7 @@ from typing import Any
 from policies.errors import ProtocolError
 from recordings.events import Column
 from server.protocols.postgres import frontend as f
+from server.protocols.postgres.copying_out import CopyingOut
 from server.protocols.postgres.own import Own
 
 
@@ -18,6 +19,7 @@ class Kind(Enum):
     QUERY = auto()
     PART = auto()
     PARSE = auto()
+    HIDDEN = auto()
     HIDDEN_DESCRIBE = auto()
     BIND = auto()
     DESCRIBE = auto()
@@ -59,6 +61,14 @@ class Portal:
         )
 
 
+@dataclass(slots=True)
+class Result:
+    """The result set that the server is sending now."""
+
+    columns: tuple[Column, ...] | None = None
+    rows: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """Messages sent together for one owner, answered together."""
@@ -83,8 +93,14 @@ class Awaited:
     statement: Statement | None = None
     portal: Portal | None = None
     own: Own | None = None
+    copying: CopyingOut | None = None
     ends: int = 0
     path: tuple[str, ...] = ()
+
+    @property
+    def asks_columns(self) -> bool:
+        """Whether it asks for those of a COPY: in words that the client has not written."""
+        return self.copying is not None and self.kind in (Kind.HIDDEN, Kind.HIDDEN_DESCRIBE)
 
     def skipped(self) -> None:
         """The server has not come to it."""

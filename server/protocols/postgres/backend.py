@@ -1,7 +1,7 @@
 """The messages a PostgreSQL server sends, protocol 3.0: values, and their bytes both ways.
 
 Source: PostgreSQL documentation, "Message Formats". `encode` is the exact inverse of `decode`.
-DataRow is not here: rows stay in their frames (`codec.RowRun`).
+DataRow and CopyData are not here: rows stay in their frames (`codec.RowRun`, `codec.CopyRun`).
 """
 
 from __future__ import annotations
@@ -327,19 +327,6 @@ class CopyBothResponse(_CopyResponse):
 
 
 @dataclass(frozen=True, slots=True)
-class CopyOutData:
-    tag: ClassVar[bytes] = b"d"
-    content: bytes
-
-    def encode(self) -> bytes:
-        return frame(self.tag, self.content)
-
-    @classmethod
-    def decode(cls, reader: FieldReader) -> Self:
-        return cls(reader.rest())
-
-
-@dataclass(frozen=True, slots=True)
 class FunctionCallResponse:
     tag: ClassVar[bytes] = b"V"
     result: bytes | None
@@ -373,7 +360,6 @@ BackendMessage = (
     | CopyInResponse
     | CopyOutResponse
     | CopyBothResponse
-    | CopyOutData
     | CopyOutDone
     | FunctionCallResponse
 )
@@ -383,7 +369,7 @@ _MESSAGES: Final = (
     *(ReadyForQuery, RowDescription, ParameterDescription, CommandComplete),
     *(ParseComplete, BindComplete, CloseComplete, NoData, PortalSuspended, EmptyQueryResponse),
     *(ErrorResponse, NoticeResponse, NotificationResponse),
-    *(CopyInResponse, CopyOutResponse, CopyBothResponse, CopyOutData, CopyOutDone),
+    *(CopyInResponse, CopyOutResponse, CopyBothResponse, CopyOutDone),
     FunctionCallResponse,
 )
 MESSAGES: Final[Mapping[bytes, Callable[[FieldReader], BackendMessage]]] = {

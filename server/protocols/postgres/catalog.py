@@ -15,14 +15,15 @@ from policies.errors import ConfigError
 from policies.sql.catalog import Catalog, Column, Relation
 from policies.sql.facts import TableName
 from policies.sql.names import is_sensitive
-from policies.sql.partly_shown import is_partly_shown
+from policies.sql.partly_shown import is_partly_shown, masked_columns
 from policies.sql.safe_functions import BUILTIN_SCHEMAS
+from policies.sql.server_secrets import SERVER_SECRET
 from recordings.rows import decode_postgres
 from server.protocols.postgres import catalog_queries as queries
 from server.protocols.postgres.catalog_queries import CatalogRows, Row
 from server.protocols.postgres.functions import Functions, UserCasts
 from server.protocols.postgres.labels import Graph, Labels, Place, dependents, propagate
-from server.protocols.postgres.planned import calling_when_planned, views_of, with_parents
+from server.protocols.postgres.planned import calling_when_planned, readers_of, with_parents
 from server.protocols.postgres.reach import reached
 from server.protocols.postgres.schemas import shadowing_names
 from server.protocols.postgres.target import PostgresTarget
@@ -52,7 +53,8 @@ class Parts:
         functions = Functions.of(target, rows)
         graph = _graph(rows, relations)
         graph = graph.with_touches(functions.hidden_readers(rows, relations.withheld), configured)
-        return cls(rows, relations, functions, graph, configured)
+        secrets = relations.server_secrets(settings_hold_secrets=rows.settings != [("f",)])
+        return cls(rows, relations, functions, graph, {**secrets, **configured})
 
     @property
     def views(self) -> frozenset[int]:
@@ -74,13 +76,14 @@ class _Relations:
     kinds: Mapping[int, str]
     row_types: Mapping[int, int]
     user_code: frozenset[int]
-    columns: Mapping[int, tuple[tuple[str, int, str, int], ...]]
+    columns: Mapping[int, tuple[tuple[str, int, str, int, bool], ...]]
 
     @classmethod
     def of(cls, rows: CatalogRows) -> _Relations:
-        columns: defaultdict[int, list[tuple[str, int, str, int]]] = defaultdict(list)
-        for oid, name, number, type_, type_oid in rows.columns:
-            columns[int(oid)].append((name, int(number), type_, int(type_oid)))
+        columns: defaultdict[int, list[tuple[str, int, str, int, bool]]] = defaultdict(list)
+        for oid, name, number, type_, type_oid, generated in rows.columns:
+            column = (name, int(number), type_, int(type_oid), generated != "")
+            columns[int(oid)].append(column)
         return cls(
             names={int(oid): TableName(schema, name) for schema, name, oid, *_ in rows.relations},
             kinds={int(oid): kind for _, _, oid, kind, *_ in rows.relations},
@@ -88,6 +91,11 @@ class _Relations:
             user_code=frozenset(int(r[2]) for r in rows.relations if r[5] == "t"),
             columns={oid: tuple(found) for oid, found in columns.items()},
         )
+
+    @property
+    def views(self) -> frozenset[int]:
+        """Relations whose query runs when they are read."""
+        return frozenset(oid for oid, kind in self.kinds.items() if kind == "v")
 
     @property
     def withheld(self) -> frozenset[int]:
@@ -108,6 +116,16 @@ class _Relations:
                 )
             placed[oid, number] = label
         return placed
+
+    def server_secrets(self, *, settings_hold_secrets: bool) -> dict[Place, str]:
+        """The columns of the server's own relations that are masked whatever policies say."""
+        return {
+            (oid, number): SERVER_SECRET
+            for oid, name in self.names.items()
+            for masked in (masked_columns(name, settings_hold_secrets=settings_hold_secrets),)
+            for column, number, *_ in self.columns.get(oid, ())
+            if column in masked
+        }
 
 
 def _graph(rows: CatalogRows, relations: _Relations) -> Graph:
@@ -136,9 +154,10 @@ def _catalog(
     functions: Functions,
     labels: Labels,
 ) -> Catalog:
-    calling = calling_when_planned(rows.planned, functions.unasked)
-    planned = with_parents(calling, rows.inheritance)
-    user_code = _user_code(rows, relations, functions) | views_of(planned, rows.view_columns)
+    user_code = _user_code(rows, relations, functions)
+    planned = _calling_unasked(rows, relations, functions, user_code)
+    user_code |= relations.views & planned
+    planned -= relations.views
     cast = functions.types_with_user_casts(rows)
     through = reached(rows, relations.names, relations.kinds)
     found = {
@@ -164,7 +183,16 @@ def _catalog(
         by_oid={relation.oid: relation for relation in found.values()},
         schemas=shadowing_names(rows.schemas, target.path),
         code_types=cast.holding,
+        enums=_enums(rows),
     )
+
+
+def _enums(rows: CatalogRows) -> dict[int, tuple[str, ...]]:
+    labels: defaultdict[int, list[str]] = defaultdict(list)
+    for oid, array, label in rows.enums:
+        labels[int(oid)].append(label)
+        labels[int(array)] = []
+    return {oid: tuple(found) for oid, found in labels.items()}
 
 
 def _relation(
@@ -173,18 +201,33 @@ def _relation(
     # A cast of the row as a whole counts against every column: any of them brings the row along.
     whole = relations.row_types[oid] in cast.direct
     columns = tuple(
-        Column(name, number, type_, labels.get((oid, number), frozenset()), whole or held)
-        for name, number, type_, type_oid in relations.columns.get(oid, ())
+        Column(
+            *(name, number, type_, labels.get((oid, number), frozenset()), whole or held),
+            generated=generated,
+        )
+        for name, number, type_, type_oid, generated in relations.columns.get(oid, ())
         for held in (type_oid in cast.holding,)
     )
     return Relation(relations.names[oid], oid, relations.kinds[oid], columns, user_code)
+
+
+def _calling_unasked(
+    rows: CatalogRows, relations: _Relations, functions: Functions, user_code: frozenset[int]
+) -> frozenset[int]:
+    """Relations that can't be read without the server's calling what reads may not call."""
+    calling = with_parents(
+        calling_when_planned(rows.planned, functions.unasked), rows.inheritance
+    ) | calling_when_planned(rows.policies, functions.unasked)
+    read = (row for row in rows.view_columns if int(row[0]) in relations.views)
+    seen = calling | (relations.views & user_code)
+    return frozenset(calling | readers_of(seen, read, rows.policy_relations))
 
 
 def _user_code(rows: CatalogRows, relations: _Relations, functions: Functions) -> frozenset[int]:
     """Relations with triggers or rules; views, at any depth, of what reads may not call or see."""
     found = set(relations.user_code)
     found |= functions.unsafe_views(rows, relations.withheld)
-    views = {oid for oid, kind in relations.kinds.items() if kind == "v"}
+    views = relations.views
     before = -1
     while before != len(found):
         before = len(found)
@@ -203,7 +246,7 @@ def _version(
     digest = hashlib.sha256(repr((target.database, target.path)).encode())
     for relation in relations:
         labels = [sorted(column.labels) for column in relation.columns]
-        named = [(c.name, c.number, c.type, c.user_code) for c in relation.columns]
+        named = [(c.name, c.number, c.type, c.user_code, c.generated) for c in relation.columns]
         codes = (relation.user_code, relation.planned_code)
         summary = (relation.name, relation.oid, relation.kind, named, labels, codes)
         # Sets are printed in no order.

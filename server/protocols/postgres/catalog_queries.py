@@ -6,22 +6,27 @@ Objects below 16384 (FirstNormalObjectId) came with the server.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from policies.sql.settings import SECRET_SETTINGS
 
 RELATIONS: Final = """
 SELECT n.nspname, c.relname, c.oid, c.relkind, c.reltype,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
        OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
        OR EXISTS (SELECT FROM pg_policy p JOIN pg_depend d ON d.classid = 'pg_policy'::regclass
-                  AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+                  AND d.objid = p.oid AND d.refclassid IN ('pg_proc'::regclass,
+                                                           'pg_operator'::regclass)
                   WHERE p.polrelid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND n.nspname !~ '^pg_(toast|temp)'
 ORDER BY c.oid"""
 
 COLUMNS: Final = """
-SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.atttypid
+SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.atttypid,
+       a.attgenerated
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE a.attnum > 0 AND NOT a.attisdropped
@@ -79,6 +84,26 @@ SELECT u.relation, u.function, coalesce(l.lanname = 'sql', true), u.tree
 FROM used u LEFT JOIN pg_proc p ON p.oid = u.function LEFT JOIN pg_language l ON l.oid = p.prolang
 ORDER BY 1, 2, 3, 4"""
 
+# What the server calls for each row that it reads of a table with row security; a domain may check
+# its values with anything. Whom a policy is for, and who gets round it, may change.
+POLICIES: Final = """
+SELECT p.polrelid, {used}, true, ''
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid AND c.relrowsecurity
+JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+WHERE p.polcmd IN ('r', '*') AND p.polqual IS NOT NULL
+  AND ({foreign} OR t.oid >= 16384 AND t.typtype = 'd')
+ORDER BY 1, 2"""
+
+# The relations that such policies read.
+POLICY_RELATIONS: Final = """
+SELECT DISTINCT p.polrelid, d.refobjid
+FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid AND c.relrowsecurity
+JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> p.polrelid
+  AND p.polcmd IN ('r', '*') AND p.polqual IS NOT NULL
+ORDER BY 1, 2"""
+
 # Casts that users wrote, and what domains check values with, each with the type of theirs that must
 # be at hand for it, or, between two built-in types, the source; then the types that hold such
 # values: arrays, domains, rows, ranges.
@@ -121,6 +146,13 @@ HAVING bool_and(t.oid < 16384 OR n.nspname <> ALL (current_schemas(true)))
    AND bool_or(t.oid < 16384 AND t.typtype IN ('b', 'r', 'm'))
 ORDER BY t.typname"""
 
+# Labels in their order, and the oid of arrays of the enum. One without labels has no values.
+ENUMS: Final = """
+SELECT t.oid, t.typarray, e.enumlabel
+FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname !~ '^pg_temp'
+ORDER BY t.oid, e.enumsortorder"""
+
 # Foreign keys by which a change of rows changes others: the table referred to and its columns, the
 # table that refers and its columns, and what becomes of rows on DELETE and on UPDATE.
 CASCADES: Final = """
@@ -136,12 +168,21 @@ ORDER BY c.oid"""
 INHERITANCE: Final = "SELECT inhparent, inhrelid FROM pg_inherits ORDER BY 1, 2"
 
 # A whole-row reference (`:varattno 0`) leaves no dependency on any column: the view touches all.
-VIEW_COLUMNS: Final = """
+VIEW_COLUMNS: Final = r"""
 SELECT DISTINCT r.ev_class, d.refobjid,
        CASE WHEN r.ev_action::text ~ ':varattno 0 ' THEN 0 ELSE d.refobjsubid END
 FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
      AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
 WHERE r.rulename = '_RETURN' AND r.ev_class >= 16384
+-- On a relation that the server can't do without there are no dependencies; a view's text names all
+-- columns, but where it takes rows as a whole.
+UNION
+SELECT r.ev_class, a.attrelid, a.attnum
+FROM pg_rewrite r JOIN pg_attribute a ON a.attrelid = 'pg_attribute'::regclass
+     AND a.attname = 'attmissingval'
+WHERE r.rulename = '_RETURN' AND r.ev_class >= 16384
+  AND r.ev_action::text ~ concat(':relid ', a.attrelid, ' ')
+  AND pg_get_viewdef(r.ev_class) ~ concat('(', a.attname, '|\.\*)')
 ORDER BY 1, 2, 3"""
 
 # Every function in a view's expressions, built-in ones too, which pg_depend does not list.
@@ -183,6 +224,36 @@ WHERE a.attgenerated <> '' ORDER BY 1, 2, 3"""
 
 VIEW_TEXTS: Final = "SELECT oid, pg_get_viewdef(oid) FROM pg_class WHERE oid IN ({oids})"
 
+# Whether the server shows the gateway's roles settings that hold secrets: to these it shows all of
+# them, and to everybody the commands of its archive.
+SETTINGS: Final = """
+SELECT EXISTS (
+  SELECT FROM unnest(ARRAY[current_user, session_user{users}]::text[]) AS own(name)
+  LEFT JOIN pg_roles r ON r.rolname = own.name
+  WHERE r.oid IS NULL OR r.rolsuper OR pg_has_role(r.oid, 'pg_read_all_settings', 'MEMBER')
+) OR EXISTS (
+  SELECT FROM pg_settings
+  WHERE name IN ({names})
+    AND (setting NOT IN ('', '(disabled)') OR reset_val <> '' OR boot_val <> '')
+)"""
+
+
+def settings_query(users: Iterable[str]) -> str:
+    """`SETTINGS` for these roles and its own."""
+    return SETTINGS.format(
+        users=listed(users), names=", ".join(map(_literal, sorted(SECRET_SETTINGS)))
+    )
+
+
+def listed(users: Iterable[str]) -> str:
+    """Names as literals that go on with a list."""
+    return "".join(f", {_literal(user)}" for user in sorted(users))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 # They hold what other sessions run, samples of column values, or secrets.
 WITHHELD: Final = frozenset(
     {
@@ -212,6 +283,7 @@ class CatalogRows:
     casts: list[Row]
     cast_types: list[Row]
     types: list[Row]
+    enums: list[Row]
     inheritance: list[Row]
     cascades: list[Row]
     view_columns: list[Row]
@@ -219,5 +291,8 @@ class CatalogRows:
     view_relations: list[Row]
     view_objects: list[Row]
     planned: list[Row]
+    policies: list[Row]
+    policy_relations: list[Row]
     generated: list[Row]
     schemas: list[Row]
+    settings: list[Row]

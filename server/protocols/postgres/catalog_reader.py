@@ -33,7 +33,7 @@ from server.protocols.postgres.fingerprints import (
 from server.protocols.postgres.labels import Place
 from server.protocols.postgres.link import Link
 from server.protocols.postgres.pool import command
-from server.protocols.postgres.schemas import SCHEMAS
+from server.protocols.postgres.schemas import USABLE, schemas_query
 from server.protocols.postgres.target import PostgresTarget
 
 KEPT_VERSIONS: Final = 2
@@ -60,10 +60,12 @@ class CatalogReader:
     """Reads snapshots of one target; what came with the server is read once.
 
     One that would be the same is not read: the server says so by a mark. What is made of the rows
-    is made in a thread, so that a large catalog holds nobody up.
+    is made in a thread, so that a large catalog holds nobody up. `users` are the roles that the
+    gateway uses, as it logs in.
     """
 
     target: PostgresTarget
+    users: frozenset[str] = frozenset()
     _system_view_functions: bytes = b""
     _mark: bytes = b""
     _doubts: int = 0
@@ -76,7 +78,10 @@ class CatalogReader:
         """One consistent snapshot. Raises `ConfigError` if a configured column does not exist."""
         doubts = self._doubts
         await command(link, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        mark = await _frames_of(link, MARK)
+        # Who may see settings, and what is in them, is no object that the mark knows of.
+        settings = await _frames_of(link, queries.settings_query(self.users))
+        usable = await _frames_of(link, USABLE.format(users=queries.listed(self.users)))
+        mark = settings + usable + await _frames_of(link, MARK)
         if self._catalog is None or mark != self._mark or doubts != self._settled:
             self._catalog = await self._read(link)
             self._mark, self._settled = mark, doubts
@@ -150,8 +155,11 @@ class CatalogReader:
                 of_extension=queries.OF_EXTENSION, used=queries.USED, foreign=queries.FOREIGN
             ),
             "planned": queries.PLANNED.format(used=queries.USED, foreign=queries.FOREIGN),
+            "policies": queries.POLICIES.format(used=queries.USED, foreign=queries.FOREIGN),
+            "policy_relations": queries.POLICY_RELATIONS,
             "cast_types": queries.CAST_TYPES,
             "types": queries.TYPES,
+            "enums": queries.ENUMS,
             "inheritance": queries.INHERITANCE,
             "cascades": queries.CASCADES,
             "view_columns": queries.VIEW_COLUMNS,
@@ -159,7 +167,8 @@ class CatalogReader:
             "view_relations": queries.VIEW_RELATIONS,
             "view_objects": queries.VIEW_OBJECTS,
             "generated": queries.GENERATED,
-            "schemas": SCHEMAS.format(of_extension=queries.OF_EXTENSION),
+            "schemas": schemas_query(queries.OF_EXTENSION, queries.listed(self.users)),
+            "settings": queries.settings_query(self.users),
         }
         found = {name: await _frames_of(link, query) for name, query in asked.items()}
         found["view_functions"] = self._system_view_functions + found["view_functions"]

@@ -15,6 +15,8 @@ from server.protocols.postgres.codec import FrontendReader, NeedData
 READ_BYTES: Final = 64 * 1024
 # What a client may send ahead; the socket is not read beyond it until some of it was taken.
 AHEAD_BYTES: Final = 1024 * 1024
+LINGER: Final = 1.0  # seconds for a client to take in the last message, and to close
+LINGER_BYTES: Final = 16 * 1024 * 1024  # what it may send meanwhile
 
 
 class ClientGone(Exception):
@@ -28,6 +30,8 @@ class Client:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     codec: FrontendReader = field(default_factory=FrontendReader)
+    address: str = ""
+    encrypted: bool = False
     _inbox: deque[f.Command] = field(default_factory=deque)
     _bytes: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,13 +84,28 @@ class Client:
             raise ClientGone from None
 
     async def close(self) -> None:
-        """Let what was written out, within a second, and close."""
-        self.writer.close()
+        """Let what was written out, and what was sent in, within a second, and close.
+
+        A socket that is closed with bytes unread resets the connection, and the client may lose
+        the message that says why. So it is told that nothing more comes, and read to its end.
+        """
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(LINGER):
+                if self.writer.can_write_eof():
+                    self.writer.write_eof()
+                    await self._drain()
+                self.writer.close()
                 await self.writer.wait_closed()
         except (OSError, TimeoutError):
+            pass
+        finally:
             self.writer.transport.abort()
+
+    async def _drain(self) -> None:
+        """Read what the client still sends, and look at none of it."""
+        for _ in range(LINGER_BYTES // READ_BYTES):
+            if not await self.reader.read(READ_BYTES):
+                return
 
 
 def _present(parts: Iterable[bytes]) -> list[bytes]:

@@ -47,6 +47,7 @@ _Message = TypeVar("_Message")
 _LENGTH: Final = struct.Struct("!i")
 _HEADER: Final = 5
 _DATA_ROW: Final = ord("D")
+_COPY_DATA: Final = ord("d")
 
 
 class NeedData(Enum):
@@ -62,6 +63,20 @@ class RowRun:
 
     frames: bytes
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRun:
+    """Consecutive CopyData messages in their own frames: the server sends each row in one."""
+
+    frames: bytes
+    count: int
+
+    def encode(self) -> bytes:
+        return self.frames
+
+
+ServerMessage = BackendMessage | RowRun | CopyRun
 
 
 class FrontendState(Enum):
@@ -206,7 +221,7 @@ class BackendReader:
         self._position += len(expected)
         return True
 
-    def next_event(self) -> BackendMessage | RowRun | NeedData:
+    def next_event(self) -> ServerMessage | NeedData:
         """One message, or `NEED_DATA`. Raises `ProtocolError`, then and ever after."""
         if self._failed:
             raise ProtocolError("the connection has ended")
@@ -218,7 +233,7 @@ class BackendReader:
             self._position = 0
             raise
 
-    def _next(self) -> BackendMessage | RowRun | NeedData:
+    def _next(self) -> ServerMessage | NeedData:
         buffer, start = self._buffer, self._position
         if start == len(buffer):
             return NEED_DATA
@@ -227,20 +242,24 @@ class BackendReader:
             self._position += _HEADER
             return known
         if buffer[start] == _DATA_ROW:
-            return self._rows()
+            run = self._run(_DATA_ROW)
+            return NEED_DATA if run is None else RowRun(*run)
+        if buffer[start] == _COPY_DATA:
+            run = self._run(_COPY_DATA)
+            return NEED_DATA if run is None else CopyRun(*run)
         decode = backend.MESSAGES.get(bytes(buffer[start : start + 1]))
         if decode is None:
             raise ProtocolError("unknown message type")
         body = self._body()
         return NEED_DATA if body is None else _decode(decode, body)
 
-    def _rows(self) -> RowRun | NeedData:
+    def _run(self, tag: int) -> tuple[bytes, int] | None:
         start = self._position
-        end, count = walk_rows(self._buffer, start, limit=ROW_CHUNK)
+        end, count = walk_rows(self._buffer, start, limit=ROW_CHUNK, tag=tag)
         if not count:
-            return NEED_DATA
+            return None
         self._position = end
-        return RowRun(bytes(self._buffer[start:end]), count)
+        return bytes(self._buffer[start:end]), count
 
     def _body(self) -> bytes | None:
         start = self._position
@@ -254,16 +273,21 @@ class BackendReader:
 
 
 def walk_rows(
-    frames: bytes | bytearray, start: int = 0, *, limit: int, rows: int = -1
+    frames: bytes | bytearray,
+    start: int = 0,
+    *,
+    limit: int,
+    rows: int = -1,
+    tag: int = _DATA_ROW,
 ) -> tuple[int, int]:
-    """Walk complete DataRow frames from `start`: where they end, and how many they are.
+    """Walk complete frames of one type from `start`: where they end, and how many they are.
 
     Stops at another message, at an incomplete one, once `limit` bytes are passed, or after `rows`.
     """
     position, count, length_at = start, 0, _LENGTH.unpack_from
     last_header, enough = len(frames) - _HEADER, start + limit
     while position <= last_header and position < enough and count != rows:
-        if frames[position] != _DATA_ROW:
+        if frames[position] != tag:
             break
         (length,) = length_at(frames, position + 1)
         if not 4 <= length <= MAX_ROW:

@@ -45,7 +45,8 @@ class PostgresConnector:
     def __post_init__(self) -> None:
         self.target.place()  # a wrong address is said when the configuration loads
         self._pool = Pool(self.target, self.credentials)
-        self._catalog = CatalogReader(self.target)
+        users = frozenset(login.user for login in self.credentials.logins.values())
+        self._catalog = CatalogReader(self.target, users)
 
     async def catalog(self, grant: Grant) -> Catalog:
         """Read the names a statement may use, with the reader's role.
@@ -62,7 +63,7 @@ class PostgresConnector:
 
     async def preview(self, grant: Grant, columns: Sequence[str]) -> Tried:
         """Try a change out and roll it back. Raises `NotTried`, `BackendUnavailable`."""
-        return await tried(self._pool, grant, columns)
+        return await tried(self._pool, self._catalog, grant, columns)
 
     async def sample(self, grant: Grant, table: TableName, columns: Sequence[str]) -> Sequence[Row]:
         """Some rows of a granted scan's table. Raises `NotSampled`, `BackendUnavailable`."""

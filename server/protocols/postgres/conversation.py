@@ -13,11 +13,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from policies.errors import ProtocolError
+from policies.sql.copied import CopiedOut
 from recordings.events import Column, Columns, Done, Event, Failed, Native, Rows
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.awaited import Awaited, Ended, Kind, Portal, Statement, Turn
-from server.protocols.postgres.codec import NEED_DATA, BackendReader, NeedData, RowRun
+from server.protocols.postgres.awaited import Awaited, Ended, Kind, Portal, Result, Statement, Turn
+from server.protocols.postgres.codec import (
+    NEED_DATA,
+    BackendReader,
+    NeedData,
+    RowRun,
+    ServerMessage,
+)
+from server.protocols.postgres.copying_out import CopyingOut
 from server.protocols.postgres.names import Names
 from server.protocols.postgres.own import OWN_ANSWERS, Own
 
@@ -26,22 +34,16 @@ PINNED: Final = {"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 
 
 @dataclass(slots=True)
-class _Result:
-    """The result set that the server is sending now."""
-
-    columns: tuple[Column, ...] | None = None
-    rows: int = 0
-
-
-@dataclass(slots=True)
 class Conversation:
     """One authenticated connection's state; `status` is the last ReadyForQuery's.
 
-    `path` is the search path that the message to be sent now will find.
+    `path` is the search path that the message to be sent now will find. `late`: its statement names
+    another one, and what columns come is known when it is bound.
     """
 
     status: str = "I"
     path: tuple[str, ...] = ()
+    late: bool = False
     parameters: dict[str, str] = field(default_factory=dict)
     copying_in: bool = False
     _reader: BackendReader = field(default_factory=BackendReader)
@@ -49,7 +51,7 @@ class Conversation:
     _awaited: deque[Awaited] = field(default_factory=deque)
     _events: deque[Event] = field(default_factory=deque)
     _skipping: bool = False
-    _result: _Result = field(default_factory=_Result)
+    _result: Result = field(default_factory=Result)
     _statements: Names[Statement] = field(default_factory=Names)
     _portals: Names[Portal] = field(default_factory=Names)
 
@@ -61,15 +63,15 @@ class Conversation:
         self._turns.append(turn)
         return turn
 
-    def send(self, message: f.Command) -> bytes:
-        """The bytes to write for a message of the newest turn; its answer is awaited."""
+    def send(self, message: f.Command, *, copied: CopiedOut | None = None) -> bytes:
+        """The bytes to write for a message of the newest turn, and for what it has `copied`."""
         if self._skipping and not isinstance(message, f.Sync):
             return message.encode()  # the server reads this and answers nothing
         match message:
+            case f.Query() | f.Execute() if copied is not None:
+                return self._copy_out(message, copied)
             case f.Query():
-                self._await(Kind.QUERY)
-                self._statements.forget("")
-                self._portals.clear()
+                self._query(None)
             case f.Parse():
                 return self._parse(message)
             case f.Bind():
@@ -108,6 +110,11 @@ class Conversation:
         self._await(Kind.OWN, own=own)
         return own.frames
 
+    @property
+    def names(self) -> tuple[Names[Statement], Names[Portal]]:
+        """Those that messages have given so far."""
+        return self._statements, self._portals
+
     def text_of(self, message: f.Command) -> str | None:
         """The statement that a message to be sent now would bring to the server, or run there."""
         match message:
@@ -142,8 +149,31 @@ class Conversation:
         stale = statement.asked != self.path
         describe = self._describe(message.statement, statement) if stale else b""
         self._await(Kind.BIND)
+        late = b""
+        if self.late:
+            statement, late = Statement(statement.text), f.Describe("P", message.portal).encode()
+            self._await(Kind.HIDDEN_DESCRIBE, statement=statement)
         self._portals.define(message.portal, Portal(statement, message.result_formats))
-        return describe + message.encode()
+        return describe + message.encode() + late
+
+    def _query(self, copying: CopyingOut | None) -> None:
+        self._await(Kind.QUERY, copying=copying)
+        self._statements.forget("")
+        self._portals.clear()
+
+    def _copy_out(self, message: f.Query | f.Execute, copied: CopiedOut) -> bytes:
+        """The columns are asked for first. If that fails, the server skips to a Sync."""
+        copying = CopyingOut(copied)
+        for kind in (Kind.HIDDEN, Kind.HIDDEN_DESCRIBE, Kind.HIDDEN):
+            self._await(kind, copying=copying)
+        if isinstance(message, f.Execute):
+            portal = self._portals.get(message.portal)
+            self._await(Kind.EXECUTE, portal=portal, copying=copying)
+            return copying.asked() + message.encode()
+        # Ours stands behind it: before it, it would let go of the locks on what was described.
+        self._query(copying)
+        self._await(Kind.SYNC)
+        return copying.asked() + message.encode() + f.Sync().encode()
 
     def _await(
         self,
@@ -152,17 +182,15 @@ class Conversation:
         statement: Statement | None = None,
         portal: Portal | None = None,
         own: Own | None = None,
+        copying: CopyingOut | None = None,
     ) -> None:
         marks = self._statements.mark(), self._portals.mark()
-        awaited = Awaited(kind, self._turns[-1], *marks, statement, portal, own, path=self.path)
+        awaited = Awaited(
+            *(kind, self._turns[-1], *marks), statement, portal, own, copying, path=self.path
+        )
         self._awaited.append(awaited)
 
     # -- receiving
-
-    @property
-    def newest(self) -> Turn | None:
-        """The turn that more messages may still be added to."""
-        return self._turns[-1] if self._turns else None
 
     @property
     def oldest(self) -> Turn | None:
@@ -201,7 +229,7 @@ class Conversation:
         self._own_ended(own, "I")
         return True
 
-    def _take(self, message: b.BackendMessage | RowRun) -> None:
+    def _take(self, message: ServerMessage) -> None:
         match message:
             case b.NoticeResponse() | b.NotificationResponse():
                 pass  # their text is data of somebody's, and no column rule covers it
@@ -230,10 +258,9 @@ class Conversation:
 
     def _error(self, awaited: Awaited, message: b.ErrorResponse) -> None:
         self.copying_in = False
-        self._result = _Result()
-        self._events.append(
-            Failed(message.text("C") or "XX000", message.text("M"), message.position)
-        )
+        self._result = Result()
+        position = 0 if awaited.asks_columns else message.position
+        self._events.append(Failed(message.text("C") or "XX000", message.text("M"), position))
         while awaited.kind is Kind.PART and self._awaited[0].kind is Kind.PART:
             self._awaited.popleft()
         if awaited.kind in (Kind.QUERY, Kind.PART, Kind.SYNC) or (
@@ -246,7 +273,7 @@ class Conversation:
             self._awaited.popleft().skipped()
         self._skipping = not self._awaited
 
-    def _answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
+    def _answer(self, awaited: Awaited, message: ServerMessage) -> None:
         if awaited.turn.marker and not isinstance(message, b.ReadyForQuery):
             raise ProtocolError("the server accepted a marker")
         if awaited.own is not None:
@@ -257,6 +284,8 @@ class Conversation:
                 self._statement_answer(awaited, message)
             case Kind.HIDDEN_DESCRIBE, b.ParameterDescription():
                 pass
+            case Kind.HIDDEN, (b.ParseComplete() | b.CloseComplete()):
+                self._awaited.popleft()
             case Kind.HIDDEN_DESCRIBE, (b.RowDescription() | b.NoData()):
                 self._described(awaited, message)
             case Kind.DESCRIBE, b.ParameterDescription():
@@ -274,7 +303,7 @@ class Conversation:
             case _:
                 raise ProtocolError("the server's answer does not fit the question")
 
-    def _own(self, awaited: Awaited, own: Own, message: b.BackendMessage | RowRun) -> None:
+    def _own(self, awaited: Awaited, own: Own, message: ServerMessage) -> None:
         """Rows and tags of the gateway's own statements are dropped here."""
         if not isinstance(message, OWN_ANSWERS):
             raise ProtocolError("the server's answer does not fit a statement of the gateway's")
@@ -297,8 +326,10 @@ class Conversation:
 
     def _described(self, awaited: Awaited, message: b.RowDescription | b.NoData) -> None:
         self._awaited.popleft()
+        columns = message.columns if isinstance(message, b.RowDescription) else ()
+        if awaited.copying is not None:
+            awaited.copying.columns = columns
         if awaited.statement is not None:
-            columns = message.columns if isinstance(message, b.RowDescription) else ()
             awaited.statement.columns, awaited.statement.described = columns, awaited.path
 
     def _ready(self, message: b.ReadyForQuery) -> None:
@@ -311,9 +342,14 @@ class Conversation:
             self._portals.settle()
         self._events.append(Native(message.encode()))
 
-    def _statement_answer(self, awaited: Awaited, message: b.BackendMessage | RowRun) -> None:
+    def _statement_answer(self, awaited: Awaited, message: ServerMessage) -> None:
+        copied = awaited.copying.events(message) if awaited.copying is not None else None
+        if copied is not None:
+            self._result.rows += sum(event.count for event in copied if isinstance(event, Rows))
+            self._events.extend(copied)
+            return
         match message:
-            case RowRun():
+            case RowRun() if awaited.copying is None:
                 self._rows(awaited, message)
             case b.RowDescription() if awaited.kind in (Kind.QUERY, Kind.PART):
                 self._columns(message.columns)
@@ -326,6 +362,8 @@ class Conversation:
             case b.CopyInResponse() if awaited.kind is Kind.QUERY:
                 self.copying_in = True
                 self._events.append(Native(message.encode()))
+            case b.ReadyForQuery() if awaited.kind is Kind.QUERY and awaited.copying is not None:
+                self._awaited.popleft()  # the one that answers our Sync is the client's
             case b.ReadyForQuery() if awaited.kind is Kind.QUERY:
                 self._ready(message)
             case _:
@@ -354,7 +392,7 @@ class Conversation:
     def _done(self, awaited: Awaited, done: Done) -> None:
         self._describe_result(awaited)
         self._events.append(Done(done.tag, self._result.rows, done.more))
-        self._result = _Result()
+        self._result = Result()
         self.copying_in = False
         if awaited.kind in (Kind.EXECUTE, Kind.PART):
             self._awaited.popleft()

@@ -127,6 +127,8 @@ UNION ALL SELECT rngtypid, 26, 0, xmin::text FROM pg_range WHERE rngtypid >= 163
 UNION ALL SELECT oid, 27, 0, xmin::text FROM pg_language
 UNION ALL SELECT oid, 28, 0, xmin::text FROM pg_constraint WHERE contypid >= 16384
 UNION ALL SELECT oid, 29, 0, xmin::text FROM pg_opclass WHERE oid >= 16384
+UNION ALL SELECT e.oid, 30, 0, e.xmin::text FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+          WHERE t.typnamespace IN {_LASTING}
 ) AS other"""  # noqa: S608
 """A sum over everything of users' that a catalog is made of: equal while nothing has changed."""
 

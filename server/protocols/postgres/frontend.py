@@ -14,6 +14,7 @@ from server.protocols.postgres import fields
 from server.protocols.postgres.fields import FieldReader, frame
 
 PROTOCOL_3_0: Final = 196608
+PROTOCOL_3_2: Final = 196610
 _SSL_REQUEST: Final = 80877103
 _GSS_REQUEST: Final = 80877104
 _CANCEL_REQUEST: Final = 80877102

@@ -1,4 +1,4 @@
-"""A client's first messages: which encryption, which target, which settings. Sans decisions."""
+"""A client's first messages: which target, which version, which settings. Sans decisions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from policies.errors import Denied, ProtocolError, Refusal
+from server.native.targets import target_named
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import Client
@@ -14,6 +15,8 @@ from server.protocols.postgres.wording import notice
 
 # Settings that statements' meaning does not hang on; they stay as the target's configuration says.
 _IGNORED: Final = ("extra_float_digits", "datestyle", "timezone", "intervalstyle")
+SHORT_KEY: Final = 4
+LONG_KEY: Final = 32  # bytes, as PostgreSQL's own; the protocol allows 256
 _UTF8: Final = ("utf8", "unicode", "auto")
 # What a client may know of the server behind; not who we are there.
 REPORTED: Final = (
@@ -27,27 +30,27 @@ REPORTED: Final = (
 class Hello:
     """What a client asked for; `answer` is what it is told before it is asked for its token.
 
-    `notices` come with the welcome: pgjdbc takes none before.
+    `notices` come with the welcome: pgjdbc takes none before. `version` is the one spoken.
     """
 
     target: str
     answer: bytes = b""
     notices: bytes = b""
+    version: int = f.PROTOCOL_3_0
+
+    @property
+    def key_bytes(self) -> int:
+        """How long a cancel key its client takes."""
+        return LONG_KEY if self.version >= f.PROTOCOL_3_2 else SHORT_KEY
 
 
 async def first_message(client: Client) -> f.StartupMessage | f.CancelRequest:
-    """Answer requests for encryption, which there is none of on loopback, until the first real one.
-
-    Raises `ProtocolError` and `ClientGone`.
-    """
-    while True:
-        match await client.login_message():
-            case f.SslRequest() | f.GssRequest():
-                await client.write(b"N")
-            case f.StartupMessage() | f.CancelRequest() as message:
-                return message
-            case _:
-                raise ProtocolError("expected a startup message")
+    """What comes once encryption is settled. Raises `ProtocolError` and `ClientGone`."""
+    match await client.login_message():
+        case f.StartupMessage() | f.CancelRequest() as message:
+            return message
+        case _:
+            raise ProtocolError("expected a startup message")
 
 
 def hello(message: f.StartupMessage) -> Hello:
@@ -60,10 +63,11 @@ def hello(message: f.StartupMessage) -> Hello:
         raise ProtocolError("the startup message names no user")
     options = tuple(name for name in names if name.startswith("_pq_."))
     notices = [_setting(name, value) for name, value in given.items() if name not in options]
-    negotiated = b""
-    if options or message.version != f.PROTOCOL_3_0:
-        negotiated = b.NegotiateProtocolVersion(f.PROTOCOL_3_0, options).encode()
-    return Hello(given.get("database") or given["user"], negotiated, b"".join(notices))
+    version, negotiated = min(message.version, f.PROTOCOL_3_2), b""
+    if options or message.version != version:
+        negotiated = b.NegotiateProtocolVersion(version, options).encode()
+    target = target_named(given["user"], given.get("database", "") or given["user"])
+    return Hello(target, negotiated, b"".join(notices), version)
 
 
 def _setting(name: str, value: str) -> bytes:

@@ -1,18 +1,25 @@
 """The PostgreSQL door: clients log in with a token as their password and speak to the gate.
 
-On loopback only, for there is no TLS here yet. It identifies, translates and words; it decides
-nothing.
+It identifies, translates and words; it decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field
+from hashlib import sha256
 from time import time
 from typing import Final
 
@@ -25,11 +32,17 @@ from policies.errors import (
     Unauthenticated,
 )
 from policies.model import Channel
-from server.gate import Gate, NativeSession
-from server.identity.oidc import Identified
+from server.gate import Gate
+from server.native.accepting import accepting
+from server.native.live import LiveSessions
+from server.native.login import TOKEN_EXPIRED, KnownClient, Presented
+from server.native.stay import Stay
+from server.native.waiting_room import WaitingRoom
+from server.native_session import NativeSession, open_native
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.client import READ_BYTES, Client, ClientGone, expect_password
+from server.protocols.postgres.arriving import arrived, require_encryption
+from server.protocols.postgres.client import LINGER, Client, ClientGone, expect_password
 from server.protocols.postgres.codec import FrontendState
 from server.protocols.postgres.greeting import Hello, first_message, hello, welcome
 from server.protocols.postgres.native import PostgresNativeConnection
@@ -38,62 +51,100 @@ from server.protocols.postgres.wording import fatal, report
 
 log = logging.getLogger("ostiary.postgres.listener")
 
+PROTOCOL: Final = "postgres"
 LOGIN_TIMEOUT: Final = 30.0  # seconds from connecting to the token
-MAX_CLIENTS: Final = 200
+MAX_SESSIONS: Final = 500
+ASKING: Final = 2  # cancel requests of which the store is asked at once: anybody may send them
+WRONG_KEY: Final = 1.0  # seconds that a cancel request by a wrong key holds its connection
+DRAIN: Final = 5.0  # seconds for what runs to end, when the gateway stops
+CUT_OFF: Final = 2.0  # seconds for the rest to be told
 
-Identify = Callable[[str], Awaitable[Identified]]
-TOKEN_EXPIRED: Final = Refusal(
-    code="TOKEN_EXPIRED",
-    reason="The token that this session began with has expired.",
-    next_step="Sign in again, and connect with the new token.",
-)
+Identify = Callable[[Presented], Awaitable[KnownClient]]
 _EXPECTED: Final = (Denied, Unauthenticated, ProtocolError, BackendUnavailable, ConfigError)
 _Key = tuple[int, bytes]
 
 
 @dataclass(slots=True)
 class PostgresListener:
-    """`identify` turns a bearer token into a principal, or raises `Unauthenticated`, `Denied`."""
+    """`identify` turns what a client shows into a principal, or raises `Unauthenticated`, `Denied`.
+
+    With `tls` nobody is asked for a token in clear. `approval_wait`: seconds that a statement waits
+    for a person.
+    """
 
     gate: Gate
     identify: Identify
-    _cancellable: dict[_Key, PostgresNativeConnection] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    live: LiveSessions | None = None
+    approval_wait: float = 0.0
+    room: WaitingRoom = field(default_factory=WaitingRoom)
+    _sessions: dict[_Key, tuple[Relay, Stay]] = field(default_factory=dict)
     _clients: set[asyncio.Task[None]] = field(default_factory=set)
+    _asking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ASKING))
 
     @asynccontextmanager
-    async def serving(self, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
+    async def serving(
+        self, host: str, port: int, sockets: Sequence[socket.socket] = ()
+    ) -> AsyncIterator[tuple[str, int]]:
         """Accept clients for as long as the context lasts; yields the address, for port 0.
 
-        Raises `ConfigError` for an address that is not loopback, or is in use.
+        `sockets`: those that listen already. Then what runs may end, within a bound. Raises
+        `ConfigError` for an address in use.
         """
-        if not _is_loopback(host):
-            raise ConfigError(f"the PostgreSQL listener has no TLS: {host} is not loopback")
         try:
-            server = await asyncio.start_server(self._accept, host, port, limit=READ_BYTES)
-        except OSError as error:
-            raise ConfigError(f"can't listen on {host}:{port}: {error.strerror}") from None
-        try:
-            address = server.sockets[0].getsockname()
-            yield str(address[0]), int(address[1])
+            async with accepting(host, port, self._accept, sockets) as address:
+                yield address
         finally:
-            server.close()
-            await self._end_clients()
+            await self._drain()
 
-    async def _end_clients(self) -> None:
+    async def _drain(self) -> None:
+        running = tuple(self._sessions.values())
+        for relay, stay in running:
+            relay.stop(stay, STOPPING)
+        await self._ended(DRAIN if running else 0)
+        for _, stay in tuple(self._sessions.values()):
+            stay.end(Denied(STOPPING))
+        await self._ended(CUT_OFF if self._sessions else 0)
         for client in self._clients:
             client.cancel()
         while self._clients:
             await asyncio.wait(tuple(self._clients))
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = asyncio.get_running_loop().create_task(self._client(Client(reader, writer)))
+    async def _ended(self, within: float) -> None:
+        """Wait for sessions to end; those who have not logged in are not waited for."""
+        deadline = asyncio.get_running_loop().time() + within
+        while self._sessions and asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait(
+                tuple(self._clients), timeout=0.1, return_when=asyncio.FIRST_COMPLETED
+            )
+
+    def _accept(self, connection: socket.socket, address: str) -> None:
+        client = asyncio.get_running_loop().create_task(self._arrived(connection, address))
         self._clients.add(client)
         client.add_done_callback(self._clients.discard)
 
-    async def _client(self, client: Client) -> None:
+    async def _arrived(self, connection: socket.socket, address: str) -> None:
+        """Who has not said who they are has a seat until somebody else needs it."""
+        task = asyncio.current_task()
+        deadline = asyncio.get_running_loop().time() + LOGIN_TIMEOUT
+        with ExitStack() as seat:
+            if task is not None:
+                seat.enter_context(self.room.seat(address, task.cancel))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    client = await arrived(connection, self.tls, address)
+            except (ClientGone, TimeoutError):
+                connection.close()
+                return
+            except BaseException:
+                connection.close()
+                raise
+            await self._client(client, seat, deadline)
+
+    async def _client(self, client: Client, seat: ExitStack, deadline: float) -> None:
         """The connection boundary: whatever happens ends this client's connection only."""
         try:
-            await self._serve(client)
+            await self._serve(client, seat, deadline)
         except ClientGone:
             pass
         except _EXPECTED as error:
@@ -105,64 +156,108 @@ class PostgresListener:
         finally:
             await client.close()
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: Client, seat: ExitStack, deadline: float) -> None:
         try:
-            async with asyncio.timeout(LOGIN_TIMEOUT):
+            async with asyncio.timeout_at(deadline):
                 admitted = await self._log_in(client)
         except TimeoutError:
             raise ProtocolError("the client took too long to log in") from None
-        if admitted is not None:
-            identified, asked = admitted
-            who, target = identified.principal, asked.target
-            gate = self.gate.open_native(who, target, channel=Channel.POSTGRES)
-            async with _until(identified.refused_from), gate as session:
-                await self._session(client, session, asked.notices)
+        if admitted is None:
+            return
+        seat.close()
+        known, asked = admitted
+        gate = open_native(self.gate, known.principal, asked.target, channel=Channel.POSTGRES)
+        stay = Stay()
+        async with (
+            stay.until(known.refused_from - time(), TOKEN_EXPIRED),
+            gate as session,
+            self._among_the_live(session, known, client),
+        ):
+            await self._session(client, session, asked, stay)
 
-    async def _log_in(self, client: Client) -> tuple[Identified, Hello] | None:
+    def _among_the_live(
+        self, session: NativeSession, known: KnownClient, client: Client
+    ) -> AbstractAsyncContextManager[None]:
+        if self.live is None:
+            return nullcontext()
+        return self.live.during(session, known, client.address)
+
+    async def _log_in(self, client: Client) -> tuple[KnownClient, Hello] | None:
         message = await first_message(client)
         if isinstance(message, f.CancelRequest):
             await self._cancel(message)
             return None
-        if len(self._clients) > MAX_CLIENTS:
+        require_encryption(client, self.tls)
+        if len(self._sessions) >= MAX_SESSIONS:
             raise BackendUnavailable("the gateway has too many clients now")
         asked: Hello = hello(message)
         await client.write(asked.answer, b.AuthenticationRequest(3).encode())
-        token = expect_password(await client.login_message())
-        identified = await self.identify(token)
+        secret = expect_password(await client.login_message())
+        known = await self.identify(Presented(secret, asked.target, PROTOCOL, client.address))
         client.codec.expect(FrontendState.READY)
-        return identified, asked
+        return known, asked
 
     async def _cancel(self, request: f.CancelRequest) -> None:
-        """Cancel by key; an unknown key is not answered either."""
-        connection = self._cancellable.get((request.process, request.secret))
-        if connection is not None:
-            await connection.cancel()
+        """Cancel by key; an unknown key is not answered either, and has its client wait."""
+        session = self._sessions.get((request.process, request.secret))
+        if session is not None:
+            await session[0].cancel()
+        elif not await self._cancel_elsewhere(request):
+            await asyncio.sleep(WRONG_KEY)
 
-    async def _session(self, client: Client, session: NativeSession, notices: bytes) -> None:
+    async def _cancel_elsewhere(self, request: f.CancelRequest) -> bool:
+        """Whether another gateway on the store has the session, and was told."""
+        if self.live is None:
+            return False
+        name = _digest(request)
+        async with self._asking:
+            session = await self.live.known(name, Channel.POSTGRES)
+            if session:
+                await self.live.cancel(session)
+        return bool(session)
+
+    async def _session(
+        self, client: Client, session: NativeSession, asked: Hello, stay: Stay
+    ) -> None:
         connection = session.connection
         if not isinstance(connection, PostgresNativeConnection):
             raise ProtocolError("the target does not speak PostgreSQL's protocol")
-        key = b.BackendKeyData(secrets.randbits(31), secrets.token_bytes(4))
-        self._cancellable[key.process, key.secret] = connection
+        key = b.BackendKeyData(secrets.randbits(31), secrets.token_bytes(asked.key_bytes))
+        target = connection.link.target
+        relay = Relay(
+            client,
+            session,
+            target.native_idle_in_transaction,
+            quiet_limit=target.native_idle,
+            approval_wait=self.approval_wait,
+        )
+        self._sessions[key.process, key.secret] = relay, stay
         try:
-            await client.write(welcome(connection.parameters, key, notices))
-            relay = Relay(client, session)
-            await _first_to_end(relay.feed(), relay.answer(), client.pump())
+            if self.live is not None:
+                names = [_digest(f.CancelRequest(key.process, key.secret))]
+                await self.live.reachable(session.id, names, relay.cancel)
+            await client.write(welcome(connection.parameters, key, asked.notices))
+            async with Stay().until(target.native_session, SESSION_LIMIT):
+                await _first_to_end(relay.feed(), relay.answer(), client.pump())
         finally:
-            del self._cancellable[key.process, key.secret]
+            del self._sessions[key.process, key.secret]
 
 
-@asynccontextmanager
-async def _until(moment: float) -> AsyncIterator[None]:
-    """A session lasts no longer than its token. Raises `Denied` at that moment (since 1970)."""
-    ends = asyncio.timeout(moment - time())
-    try:
-        async with ends:
-            yield
-    except TimeoutError:
-        if not ends.expired():
-            raise
-        raise Denied(TOKEN_EXPIRED) from None
+STOPPING: Final = Refusal(
+    code="GATEWAY_STOPPING",
+    reason="The gateway is stopping.",
+    next_step="Connect again in a moment.",
+)
+SESSION_LIMIT: Final = Refusal(
+    code="SESSION_LIMIT",
+    reason="The session has lasted as long as sessions on this target may.",
+    next_step="Connect again.",
+)
+
+
+def _digest(request: f.CancelRequest) -> str:
+    """What the store knows of the key in a cancel request."""
+    return sha256(request.encode()).hexdigest()
 
 
 async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:
@@ -179,12 +274,6 @@ async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:
 
 
 async def _say(client: Client, message: bytes) -> None:
-    with suppress(ClientGone):
-        await client.write(message)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    with suppress(ClientGone, TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await client.write(message)

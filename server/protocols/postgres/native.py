@@ -15,6 +15,7 @@ from typing import Final
 
 from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement, Stage
+from policies.sql.copied import CopiedOut
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from recordings.events import Done, Event, Failed, Native, Results
 from server.connections import Surroundings
@@ -25,6 +26,8 @@ from server.protocols.postgres import frontend as f
 from server.protocols.postgres.awaited import Ended
 from server.protocols.postgres.codec import FrontendReader, FrontendState, NeedData
 from server.protocols.postgres.link import Link, unavailable
+from server.protocols.postgres.named_statements import BOUND, NamedStatements
+from server.protocols.postgres.own_changes import OwnChanges
 from server.protocols.postgres.search_path import PathFollower, SessionPath
 
 log = logging.getLogger("ostiary.postgres")
@@ -37,12 +40,6 @@ BOUND_BEFORE: Final = Opaque(
     "SEARCH_PATH",
     "What was bound before the search path was changed does not run after it.",
     "Bind the statement again, and run it at once.",
-)
-
-COPIED_OUT: Final = Opaque(
-    "COPY_OUT",
-    "Rows are not copied out, since a copy has no columns that could be masked.",
-    "Read them with SELECT.",
 )
 
 # Answers that end a message which has no result of its own.
@@ -64,12 +61,15 @@ class PostgresNativeConnection:
     link: Link
     role: Role
     credentials: Credentials
+    named: NamedStatements = field(init=False)
+    own_changes: OwnChanges = field(default_factory=OwnChanges)
     _following: PathFollower = field(init=False)
     _broken: bool = False
 
     def __post_init__(self) -> None:
         beginning = SessionPath.of((*self.link.target.path, "pg_temp"))
         self._following = PathFollower(self.credentials.user(self.role) or "", beginning)
+        self.named = NamedStatements(self.link.conversation.names)
 
     def surroundings(self, *, write: bool) -> Surroundings:
         """The same for reads and writes: the role was chosen at Connect."""
@@ -89,17 +89,36 @@ class PostgresNativeConnection:
 
     def understood(self, action: SqlStatement | SqlPrepare | SqlPlan, facts: SqlFacts) -> SqlFacts:
         """The facts as they hold here: what was bound by another search path does not run."""
-        if "copy" in facts.kinds and facts.effect is SqlEffect.READ:
-            return replace(facts, effect=SqlEffect.OPAQUE, opaque=COPIED_OUT)
+        if facts.copied is not None and facts.copied.layout is None:
+            why, next_step = facts.copied.why, facts.copied.next_step
+            opaque = Opaque("COPY_OUT", why, next_step)
+            return replace(facts, effect=SqlEffect.OPAQUE, opaque=opaque)
+        facts = self.own_changes.judged(facts)
         stage = action.stage if isinstance(action, SqlStatement) else Stage.WHOLE
         if stage is Stage.WHOLE or isinstance(action, SqlPrepare):
             return facts
+        if facts.named is not None:
+            return replace(facts, effect=SqlEffect.OPAQUE, opaque=BOUND)
         if facts.path_change is not None or (stage is Stage.EXECUTE and self._following.changed):
             return replace(facts, effect=SqlEffect.OPAQUE, opaque=BOUND_BEFORE)
         return facts
 
+    def outdated(self) -> bool:
+        """Whether the session has defined something since this was asked last."""
+        stale, self.own_changes.stale = self.own_changes.stale, False
+        return stale
+
+    @property
+    def time_limit(self) -> float:
+        """The target's, which a session's own `statement_timeout` does not lift."""
+        return self.link.target.statement_timeout
+
     def admitted(self, grant: Grant) -> None:
         """A grant was given that is sent next: what follows is judged as if it had run."""
+        self.named.admitted(grant, self.path)
+        action, judged = grant.request.action, grant.request.facts
+        if isinstance(action, SqlStatement) and judged is not None:
+            self.own_changes.note(judged, action.text)
         facts = _of_whole_statement(grant)
         if facts is not None:
             self._following.admitted(facts)
@@ -154,6 +173,7 @@ class PostgresNativeConnection:
         if any(not isinstance(m, (f.Flush, f.Terminate, *_COPIED)) for m in messages):
             self.link.conversation.begin(owner, marker=marker)
         self.link.conversation.path = self._following.sent.path
+        self.link.conversation.late = isinstance(owner, Grant) and _runs_by_name(owner)
         facts = _of_whole_statement(owner) if isinstance(owner, Grant) else None
         if facts is not None:
             self._following.sending(facts)
@@ -169,10 +189,10 @@ class PostgresNativeConnection:
         if isinstance(owner, Grant):
             text, action = conversation.text_of(message), owner.request.action
             judged = action.text if isinstance(action, SqlPrepare | SqlStatement) else None
-            if text is not None and text != judged:
+            if (text is not None and text != judged) or (text is None and self.named.has(message)):
                 self.link.close()
                 raise PermissionError("the statement is not the one that was judged")
-        return conversation.send(message)
+        return conversation.send(message, copied=_copied(owner))
 
     @asynccontextmanager
     async def results(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
@@ -215,6 +235,7 @@ class PostgresNativeConnection:
         """Keep the search path as the server has it. Raises `ProtocolError`."""
         match event:
             case Done() if isinstance(granted, Grant):
+                self.named.succeeded(granted, event)
                 facts = _of_whole_statement(granted)
                 if facts is not None:
                     self._following.succeeded(facts)
@@ -222,6 +243,8 @@ class PostgresNativeConnection:
                 self._following.failed()
             case Native(message) if message[:1] == b.ReadyForQuery.tag:
                 self._following.ready(self.link.conversation.status)
+                self.own_changes.ready(self.link.conversation.status)
+                self.named.ready(self.link.conversation.status)
                 reported = self.link.conversation.parameters.get("search_path")
                 if reported is not None:
                     self._following.check(reported)
@@ -273,6 +296,17 @@ def _of_whole_statement(grant: Grant) -> SqlFacts | None:
     action = grant.request.action
     runs = isinstance(action, SqlStatement) and action.stage is Stage.WHOLE
     return grant.request.facts if runs else None
+
+
+def _copied(owner: Grant | Substitute) -> CopiedOut | None:
+    """What the statement that is granted copies to the client."""
+    facts = owner.request.facts if isinstance(owner, Grant) else None
+    return facts.copied if facts is not None else None
+
+
+def _runs_by_name(grant: Grant) -> bool:
+    facts = grant.request.facts
+    return facts is not None and facts.named is not None and facts.named.runs
 
 
 def _decode(frames: bytes) -> list[f.Command]:

@@ -69,7 +69,7 @@ class OneShotConnection:
         Raises `BackendUnavailable`; its text says so where the outcome of a commit is unknown.
         """
         if isinstance(grant.request.action, SqlPlan):
-            return planned(self.pool, grant)
+            return planned(self.pool, self.reader, grant)
         limit = grant.decision.time_limit
         patience = (limit or self.target.statement_timeout) + GRACE
         return _Run(self.pool, self.reader, grant, _statement(grant), limit, patience)

@@ -15,6 +15,7 @@ from typing import Final
 from policies.errors import ProtocolError, Refusal
 from policies.model import Parameter, SqlPrepare, SqlStatement, Stage
 from policies.sql.splitting import split
+from server.meant import Meant
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.frontend import format_of
 from server.protocols.postgres.names import Names
@@ -35,6 +36,8 @@ class Group:
     """Consecutive messages under one action, or refused before it came to one.
 
     `parts` are the actions of a Query with several statements, which is sent whole or not at all.
+    `meant`: what is known of the prepared statement that the action makes or runs. `hidden`: the
+    client has not sent it, and gets none of its answers.
     """
 
     asks: Asks
@@ -43,6 +46,8 @@ class Group:
     action: SqlPrepare | SqlStatement | None = None
     refusal: Refusal | None = None
     parts: tuple[SqlStatement, ...] = ()
+    meant: Meant | None = None
+    hidden: bool = False
 
     @property
     def frames(self) -> bytes:
@@ -60,6 +65,7 @@ class Prepared:
 
     text: str
     types: tuple[int, ...]
+    meant: Meant = field(default_factory=Meant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,11 @@ class Bound:
 
     text: str
     parameters: tuple[Parameter, ...]
+    meant: Meant
 
+
+LONGEST_NAME: Final = 63
+"""Bytes that the server keeps of a name: of two that differ after those it makes one."""
 
 ENDS_BATCH: Final = (f.Sync, f.Query, f.FunctionCall)
 _STRAY: Final = (f.CopyData, f.CopyDone, f.CopyFail)
@@ -117,6 +127,10 @@ class Planner:
         message = messages[position]
         if isinstance(message, _STRAY) or (self.skipping and not isinstance(message, f.Sync)):
             return 1  # the server ignores these too
+        asks = _too_long(message)
+        if asks is not None:
+            groups.append(Group(asks, [message], self._marks(), refusal=NAME_TOO_LONG))
+            return 1
         if isinstance(message, _ATTACHED) and groups and _carries(groups[-1]):
             groups[-1].messages.append(message)
             return 1
@@ -136,8 +150,10 @@ class Planner:
                     return Group(Asks.QUERY, [message], marks, parts=parts)
                 return Group(Asks.QUERY, [message], marks, SqlStatement(text))
             case f.Parse(name, text, types):
-                self._statements.define(name, Prepared(text, types))
-                return Group(Asks.PREPARE, [message], marks, SqlPrepare(text, types))
+                prepared = Prepared(text, types)
+                self._statements.define(name, prepared)
+                action = SqlPrepare(text, types)
+                return Group(Asks.PREPARE, [message], marks, action, meant=prepared.meant)
             case f.Execute():
                 return self._execute(message, marks)
             case f.FunctionCall():
@@ -155,7 +171,7 @@ class Planner:
         if bound is None:
             return Group(Asks.EXECUTE, [message], marks, refusal=_unknown("portal"))
         action = _statement(bound, message.max_rows, Stage.EXECUTE)
-        return Group(Asks.EXECUTE, [message], marks, action)
+        return Group(Asks.EXECUTE, [message], marks, action, meant=bound.meant)
 
     def _bind(self, bind: f.Bind, after: Sequence[f.Command], groups: list[Group]) -> int:
         describes = _describes_of(bind.portal, after)
@@ -165,24 +181,56 @@ class Planner:
         if prepared is None:
             groups.append(Group(Asks.BIND, [bind], marks, refusal=_unknown("prepared statement")))
             return 1
-        bound = Bound(prepared.text, _parameters(bind, prepared.types))
+        bound = Bound(prepared.text, _parameters(bind, prepared.types), prepared.meant)
         self._portals.define(bind.portal, bound)
         follows = after[len(describes)]
         if not (isinstance(follows, f.Execute) and follows.portal == bind.portal):
             action = _statement(bound, 0, Stage.BIND)
-            groups.append(Group(Asks.BIND, [bind], marks, action))
+            groups.append(Group(Asks.BIND, [bind], marks, action, meant=bound.meant))
             return 1
         together = [bind, *describes, follows]
         action = _statement(bound, follows.max_rows, Stage.WHOLE)
-        groups.append(Group(Asks.EXECUTE, together, marks, action))
+        groups.append(Group(Asks.EXECUTE, together, marks, action, meant=bound.meant))
         return len(together)
 
     def _marks(self) -> tuple[int, int]:
         return self._statements.mark(), self._portals.mark()
 
 
+def names_given(groups: Sequence[Group]) -> tuple[set[str], set[str]]:
+    """The names of statements and of portals that messages give or take away."""
+    statements, portals = set[str](), set[str]()
+    for group in groups:
+        for message in group.messages:
+            match message:
+                case f.Parse(name):
+                    statements.add(name)
+                case f.Bind(name):
+                    portals.add(name)
+                case f.Close(kind, name):
+                    (statements if kind == "S" else portals).add(name)
+                case _:
+                    pass
+    return statements, portals
+
+
+def _too_long(message: f.Command) -> Asks | None:
+    """What a message asks for that gives, uses or drops a name which the server would cut."""
+    match message:
+        case f.Parse(name):
+            asks, longest = Asks.PREPARE, len(name.encode())
+        case f.Bind(portal, statement):
+            asks, longest = Asks.BIND, max(len(portal.encode()), len(statement.encode()))
+        case f.Close(_, name):
+            asks, longest = Asks.NOTHING, len(name.encode())
+        case _:
+            return None
+    return asks if longest > LONGEST_NAME else None
+
+
 def _carries(group: Group) -> bool:
-    return not any(isinstance(message, ENDS_BATCH) for message in group.messages)
+    """What is closed stays closed, whatever fails behind it: nothing stands in its group."""
+    return not any(isinstance(message, (*ENDS_BATCH, f.Close)) for message in group.messages)
 
 
 def _describes_of(portal: str, messages: Sequence[f.Command]) -> list[f.Command]:
@@ -216,6 +264,12 @@ def _unknown(kind: str) -> Refusal:
         next_step="Prepare the statement again.",
     )
 
+
+NAME_TOO_LONG: Final = Refusal(
+    code="NAME_TOO_LONG",
+    reason=f"The server tells names apart by their first {LONGEST_NAME} bytes only.",
+    next_step="Give the statement or the portal a shorter name.",
+)
 
 FUNCTION_CALL: Final = Refusal(
     code="FUNCTION_CALL",

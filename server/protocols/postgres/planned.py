@@ -1,8 +1,9 @@
-"""Users' functions that the server may call when it plans a read: pure, on rows of the catalog.
+"""Users' functions that a read calls which does not name them: pure, on rows of the catalog.
 
-Where an index, a constraint, extended statistics or a partition key calls a function with constants
-alone, the planner computes it; a function in SQL it may open up, and compute what is inside; and
-the order of a partition key is asked for where a partition is looked for.
+What policies of rows call is called for each row. Where an index, a constraint, extended statistics
+or a partition key calls a function with constants alone, the planner computes it; a function in SQL
+it may open up, and compute what is inside; and the order of a partition key is asked for where a
+partition is looked for.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def with_parents(found: Collection[int], inheritance: Iterable[Row]) -> set[int]
     return _reached(found, [(int(parent), int(child)) for parent, child in inheritance])
 
 
-def views_of(found: Collection[int], view_columns: Iterable[Row]) -> set[int]:
-    """The views, at any depth, that read one of these relations."""
-    uses = [(int(view), int(relation)) for view, relation, _ in view_columns]
-    return _reached(found, uses) - set(found)
+def readers_of(found: Collection[int], *uses: Iterable[Row]) -> set[int]:
+    """The views, and the tables with policies, that read one of these relations at any depth."""
+    pairs = {(int(row[0]), int(row[1])) for rows in uses for row in rows}
+    return _reached(found, pairs) - set(found)
 
 
 def _reached(found: Collection[int], pairs: Collection[tuple[int, int]]) -> set[int]:

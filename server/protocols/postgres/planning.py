@@ -8,15 +8,17 @@ there is no plan.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from policies.errors import ProtocolError
-from policies.model import SqlPlan
+from policies.model import Parameter, SqlPlan
 from policies.sql.changed_rows import LONGEST
 from policies.sql.facts import SqlEffect, SqlFacts
 from policies.sql.not_understood import NotUnderstood
@@ -24,10 +26,12 @@ from policies.sql.parser import parse_one
 from policies.sql.prescan import QUICK_BYTES, encode
 from policies.sql.trees import same
 from recordings.events import Column, Columns, Done, Event, Failed, Results, Rows
-from recordings.rows import decode_postgres, encode_postgres
-from server.protocols.postgres import frontend as f
+from recordings.rows import encode_postgres
+from server.protocols.postgres.asking import Refused, ask, prepare, require_unchanged, run
+from server.protocols.postgres.catalog_reader import CatalogReader
 from server.protocols.postgres.link import Link, unavailable
 from server.protocols.postgres.pool import Pool, command
+from server.protocols.postgres.users_code import WHEN_PLANNED
 
 if TYPE_CHECKING:
     from server.gate import Grant
@@ -39,6 +43,10 @@ MOST_STEPS: Final = 100
 MOST_BYTES: Final = 4 << 20  # of a plan that is looked into
 
 PREFIX: Final = "EXPLAIN (FORMAT JSON) "
+STATEMENT: Final = "ostiary_plan"
+WITHHELD: Final = "OSTPL"
+"""The code of a plan that is withheld, where the target's own codes stand."""
+
 COLUMNS: Final = Columns(
     (Column("depth", 23), Column("node", 25), Column("relation", 25), Column("rows", 20))
 )
@@ -48,8 +56,8 @@ _STEP: Final = re.compile(r"[A-Za-z][A-Za-z ]{0,39}")
 
 def no_plan(facts: SqlFacts | None, text: str) -> str:
     """Why a statement has no plan that may be shown; empty where it has one."""
-    if len(text) > LONGEST:
-        return f"only statements of up to {LONGEST} characters have one"
+    if len(text.encode("utf-8", "replace")) > LONGEST:
+        return f"only statements of up to {LONGEST} bytes have one"
     if facts is None or facts.effect not in (SqlEffect.READ, SqlEffect.WRITE):
         return "only SELECT, INSERT, UPDATE and DELETE have one"
     if not facts.kinds or not facts.kinds <= _PLANNED:
@@ -62,19 +70,21 @@ def no_plan(facts: SqlFacts | None, text: str) -> str:
 
 
 @asynccontextmanager
-async def planned(pool: Pool, grant: Grant) -> AsyncIterator[Results]:
+async def planned(pool: Pool, reader: CatalogReader, grant: Grant) -> AsyncIterator[Results]:
     """The plan as rows, or `Done` alone where there is none to be shown.
 
     In a transaction that is read-only whatever the statement is, and rolled back. Raises
-    `BackendUnavailable`.
+    `CatalogChanged` where its facts do not hold any more, and `BackendUnavailable`.
     """
     action = grant.request.action
     if not isinstance(action, SqlPlan):
         raise TypeError("only a plan was asked for")
-    if no_plan(grant.request.facts, action.text) or not _is_one_explain(action.text):
+    withheld = no_plan(grant.request.facts, action.text)
+    # In a thread: a text of some kilobytes takes tens of milliseconds, and nobody waits for them.
+    if withheld or not await asyncio.to_thread(_is_one_explain, action.text):
         yield _nothing()
         return
-    async with pool.lease(grant) as link, aclosing(_events(link, grant, action)) as events:
+    async with pool.lease(grant) as link, aclosing(_events(link, reader, grant)) as events:
         yield events
 
 
@@ -84,65 +94,65 @@ async def _nothing() -> AsyncGenerator[Event]:
 
 def _is_one_explain(text: str) -> bool:
     """Whether the text behind our prefix is still the one statement that was judged."""
-    if len(text) > QUICK_BYTES:  # everybody waits while it is parsed here
-        return False
     try:
-        judged, sent = parse_one(encode(text)), parse_one(encode(PREFIX + text))
+        encoded = encode(text)
+        if len(encoded) > QUICK_BYTES:
+            return False
+        judged, sent = parse_one(encoded), parse_one(encode(PREFIX + text))
+        return set(sent) == {"ExplainStmt"} and same(sent["ExplainStmt"].get("query"), judged)
     except (NotUnderstood, RecursionError):
         return False
-    return set(sent) == {"ExplainStmt"} and same(sent["ExplainStmt"].get("query"), judged)
 
 
-async def _events(link: Link, grant: Grant, action: SqlPlan) -> AsyncGenerator[Event]:
+async def _events(link: Link, reader: CatalogReader, grant: Grant) -> AsyncGenerator[Event]:
     try:
         with link.patient(PLANNING_TIME + LOCK_TIME + GRACE):
-            answer = await _asked(link, action)
+            answer = await _asked(link, reader, grant)
     except (OSError, TimeoutError, ProtocolError):
         link.close()
         raise unavailable(link.target.name) from None
     if isinstance(answer, Failed):
         yield answer
         return
-    rows = list(_steps(answer, _named(grant)))[:MOST_STEPS]
+    rows = list(islice(_steps(answer, _named(grant)), MOST_STEPS))
     yield COLUMNS
     if rows:
         yield Rows(encode_postgres(rows), len(rows))
     yield Done("PLAN", len(rows))
 
 
-async def _asked(link: Link, action: SqlPlan) -> bytes | Failed:
-    """The plan as JSON, or the target's refusal."""
+async def _asked(link: Link, reader: CatalogReader, grant: Grant) -> bytes | Failed:
+    """The plan as JSON, or why there is none, in the target's words or in ours.
+
+    What would be called is looked at twice: before parsing, which reads constants by the checks of
+    domains in arrays and rows; and when parsing has taken the locks, so that it stays as it is.
+    """
+    action, facts = grant.request.action, grant.request.facts
+    assert isinstance(action, SqlPlan)  # noqa: S101 -- asked for by `planned`
     await command(
         link,
         "BEGIN READ ONLY;"
         f" SET LOCAL statement_timeout = {round(PLANNING_TIME * 1000)};"
         f" SET LOCAL lock_timeout = {round(LOCK_TIME * 1000)}",
     )
-    conversation, parameters = link.conversation, action.parameters
-    conversation.begin(None)
-    asked = (
-        f.Parse("", PREFIX + action.text, tuple(p.type for p in parameters)),
-        f.Bind(
-            "",
-            "",
-            parameter_formats=tuple(int(p.binary) for p in parameters),
-            parameters=tuple(p.value for p in parameters),
-        ),
-        f.Execute(""),
-        f.Sync(),
-    )
-    link.write(b"".join(conversation.send(message) for message in asked))
-    await link.drain()
-    found = b""
-    for event in await link.finish_turn():
-        match event:
-            case Failed():
-                return event
-            case Rows(frames):
-                found += b"".join(cell or b"" for row in decode_postgres(frames) for cell in row)
-            case _:
-                pass
-    return found
+    try:
+        await _require_no_calls(link, facts)
+        await prepare(link, STATEMENT, PREFIX + action.text, action.parameters)
+        await require_unchanged(link, reader, facts)
+        await _require_no_calls(link, facts)
+        answer = await run(link, STATEMENT, action.parameters)
+    except Refused as refused:
+        return refused.failed
+    return b"".join(cell or b"" for row in answer.rows for cell in row)
+
+
+async def _require_no_calls(link: Link, facts: SqlFacts | None) -> None:
+    """That planning would call no function of users, and no other server. Raises `Refused`."""
+    named = sorted(oid for _, oid in facts.objects) if facts else []
+    oids = Parameter(b"{%s}" % ",".join(map(str, named)).encode())
+    if (await ask(link, WHEN_PLANNED, (oids,))).rows:
+        words = "planning may call the functions of users, or another server"
+        raise Refused(Failed(WITHHELD, words))
 
 
 def _named(grant: Grant) -> frozenset[str]:
@@ -157,17 +167,23 @@ def _steps(plan: bytes, named: frozenset[str]) -> Iterator[list[bytes | None]]:
     try:
         match orjson.loads(plan):
             case [{"Plan": dict() as root}]:
-                yield from _walk(root, 0, named)
+                yield from _walk(root, named)
     except orjson.JSONDecodeError:
         return
 
 
-def _walk(node: dict[str, Any], depth: int, named: frozenset[str]) -> Iterator[list[bytes | None]]:
-    """A relation that the statement does not name, behind a view for instance, is not named."""
-    kind, relation, rows = node.get("Node Type"), node.get("Relation Name"), node.get("Plan Rows")
-    said = kind if isinstance(kind, str) and _STEP.fullmatch(kind) else "Step"
-    shown = relation if isinstance(relation, str) and relation in named else ""
-    count = int(rows) if isinstance(rows, int | float) else 0
-    yield [str(depth).encode(), said.encode(), shown.encode(), str(count).encode()]
-    for below in node.get("Plans") or ():
-        yield from _walk(below, depth + 1, named)
+def _walk(root: dict[str, Any], named: frozenset[str]) -> Iterator[list[bytes | None]]:
+    """A relation that the statement does not name, behind a view for instance, is not named.
+
+    Each step before those below it, by a list of our own: plans are nested deeper than calls may.
+    """
+    waiting: list[tuple[dict[str, Any], int]] = [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        kind, relation = node.get("Node Type"), node.get("Relation Name")
+        rows = node.get("Plan Rows")
+        said = kind if isinstance(kind, str) and _STEP.fullmatch(kind) else "Step"
+        shown = relation if isinstance(relation, str) and relation in named else ""
+        count = int(rows) if isinstance(rows, int | float) else 0
+        yield [str(depth).encode(), said.encode(), shown.encode(), str(count).encode()]
+        waiting += ((below, depth + 1) for below in reversed(node.get("Plans") or ()))

@@ -7,6 +7,7 @@ our own (`policies.sql.changed_rows`). It is refused where a rollback would not 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -20,18 +21,20 @@ from policies.sql.changed_rows import (
     MOST_ROWS,
     ChangedRows,
     changed_rows,
+    changes_once,
     quoted_table,
     writes_few_rows,
 )
 from policies.sql.facts import SqlEffect, SqlFacts, TableName, TableUse
 from policies.sql.tokens import Kind, tokens
-from recordings.events import Column, Columns, Done, Failed, Rows
-from recordings.rows import Row, decode_postgres
+from recordings.rows import Row
+from server.connections import CatalogChanged
 from server.previewing import NotTried, Tried
-from server.protocols.postgres import frontend as f
+from server.protocols.postgres.asking import Answer, Refused, ask, require_unchanged
+from server.protocols.postgres.catalog_reader import CatalogReader
 from server.protocols.postgres.link import Link, unavailable
 from server.protocols.postgres.pool import Pool, command
-from server.protocols.postgres.preview_checks import CHECK, HARMLESS, KEY
+from server.protocols.postgres.preview_checks import CHECK, HARMLESS, KEY, SESSIONS, VARYING
 
 if TYPE_CHECKING:
     from server.gate import Grant
@@ -86,15 +89,28 @@ def change_of(facts: SqlFacts | None, text: str, parameters: tuple[Parameter, ..
     if len(written) != 1 or len(facts.kinds - {"select"}) != 1:
         raise NotTried("it changes more than one table, or in more than one way")
     _require_tables(facts.tables)
-    if len(text) > LONGEST:
-        raise NotTried(f"it is longer than {LONGEST} characters")
-    if not writes_few_rows(text):
-        raise NotTried("the rows that it inserts come from a query")
+    if " " in facts.catalog:
+        raise NotTried("it was asked for in a session with a search path of its own")
+    if facts.labels_copied:
+        raise NotTried("it copies masked values, and whether that succeeds tells about them")
+    if facts.functions & SESSIONS:
+        raise NotTried("what it does hangs on the session that it runs in")
+    _require_plain(text)
     (table,) = written
     oid = dict(facts.objects).get(table)
     if oid is None:
         raise NotTried(f"{table} is not known to be there")
     return Change(table, oid, facts, text, parameters)
+
+
+def _require_plain(text: str) -> None:
+    """That it is one change, of few rows, and short. Raises `NotTried`."""
+    if len(text.encode("utf-8", "replace")) > LONGEST:
+        raise NotTried(f"it is longer than {LONGEST} bytes")
+    if not changes_once(text):
+        raise NotTried("it changes rows in a WITH too, and only the last count would be known")
+    if not writes_few_rows(text):
+        raise NotTried("the rows that it inserts come from a query")
 
 
 def _require_tables(uses: Sequence[TableUse]) -> None:
@@ -107,7 +123,7 @@ def _says_default(text: str) -> bool:
     return any(token.kind is Kind.WORD and token.value == "default" for token in tokens(text))
 
 
-async def tried(pool: Pool, grant: Grant, columns: Sequence[str]) -> Tried:
+async def tried(pool: Pool, reader: CatalogReader, grant: Grant, columns: Sequence[str]) -> Tried:
     """Try the granted change out; `columns` are those of its table that are looked at.
 
     Raises `NotTried`, and `BackendUnavailable`. Whatever happens, nothing is committed: the
@@ -116,42 +132,32 @@ async def tried(pool: Pool, grant: Grant, columns: Sequence[str]) -> Tried:
     action = grant.request.action
     if not isinstance(action, SqlPreview):
         raise TypeError("only a preview was granted")
-    change = change_of(grant.request.facts, action.text, action.parameters)
+    change = await asyncio.to_thread(change_of, grant.request.facts, action.text, action.parameters)
+    seconds = min(STATEMENT_TIME, grant.decision.time_limit or STATEMENT_TIME)
     async with pool.lease(grant) as link:
         try:
             with link.patient(PATIENCE):
-                return await _Attempt(link, change).tried(columns)
+                return await _Attempt(link, reader, change, seconds).tried(columns)
         except (OSError, TimeoutError, ProtocolError):
             link.close()
             raise unavailable(link.target.name) from None
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    columns: tuple[Column, ...]
-    rows: list[Row]
-    tag: str
-
-
-class _Refused(Exception):
-    """The target's error: its own words are data, and only the code goes on."""
-
-    def __init__(self, sqlstate: str) -> None:
-        super().__init__(sqlstate)
-        self.sqlstate = sqlstate
-
-
-@dataclass(frozen=True, slots=True)
 class _Attempt:
     link: Link
+    reader: CatalogReader
     change: Change
+    seconds: float
 
     async def tried(self, columns: Sequence[str]) -> Tried:
         try:
             await self._begin()
             await self._check()
             return await self._look(columns)
-        except _Refused as refused:
+        except CatalogChanged:
+            raise NotTried("the target has been changed since it was asked for") from None
+        except Refused as refused:
             raise NotTried(_SAID.get(refused.sqlstate, _FAILED).format(refused.sqlstate)) from None
 
     async def _begin(self) -> None:
@@ -162,29 +168,35 @@ class _Attempt:
             f" SET LOCAL lock_timeout = {round(LOCK_TIME * 1000)};"
             f" {_limit(CHECK_TIME)}",
         )
+        # LOCK takes no snapshot: the first one comes when nothing that is used can change any more.
         await self._run(f"LOCK TABLE {quoted_table(self.change.table)} IN ROW EXCLUSIVE MODE")
+        for table in sorted({use.table for use in self.change.facts.tables if not use.through}):
+            await self._run(f"LOCK TABLE {quoted_table(table)} IN ACCESS SHARE MODE")
 
     async def _check(self) -> None:
+        await require_unchanged(self.link, self.reader, self.change.facts)
         document = Parameter(self.change.checked)
         for words, found in (await self._run(CHECK, (document,))).rows:
             raise NotTried(f"{(found or b'').decode()} {(words or b'').decode()}")
-        await self._run(_limit(STATEMENT_TIME))
+        await self._run(_limit(self.seconds))
 
     async def _look(self, columns: Sequence[str]) -> Tried:
-        known = changed_rows(self.change.text, self.change.table, columns)
+        change = self.change
+        known = await asyncio.to_thread(changed_rows, change.text, change.table, columns)
+        if change.facts.functions & VARYING:
+            known = None  # every look would find other rows
         counted, shown = await self._before(known)
         if counted is not None and counted > MOST_ROWS:
             raise NotTried(f"it would change more than {MOST_ROWS} rows")
         if counted is None:
-            await self._run(_limit(UNCOUNTED_TIME))
-        tag = (await self._run(self.change.text, self.change.parameters, keep=False)).tag
-        changed = _count(tag)
+            await self._run(_limit(min(UNCOUNTED_TIME, self.seconds)))
+        changed = _count((await ask(self.link, change.text, change.parameters, most=0)).tag)
         if known is None or shown is None or counted != changed:
             return Tried(changed)  # the rows that were looked at may be others
         after = await self._after(known, shown)
         return Tried(changed, shown.columns, tuple(shown.rows), tuple(after))
 
-    async def _before(self, known: ChangedRows | None) -> tuple[int | None, _Answer | None]:
+    async def _before(self, known: ChangedRows | None) -> tuple[int | None, Answer | None]:
         """How many rows there are, and some of them; nothing where the target refuses that."""
         if known is None:
             return None, None
@@ -193,14 +205,14 @@ class _Attempt:
         try:
             counted = await self._run(known.count, parameters)
             shown = await self._run(known.sample, parameters)
-        except _Refused as refused:
+        except Refused as refused:
             if refused.sqlstate in _SAID:
                 raise  # the change itself would fare no better
             await self._run("ROLLBACK TO SAVEPOINT ostiary_sample")
             return None, None
         return int(counted.rows[0][0] or b"0"), shown
 
-    async def _after(self, known: ChangedRows, shown: _Answer) -> list[Row]:
+    async def _after(self, known: ChangedRows, shown: Answer) -> list[Row]:
         """The rows again, in the order of before; none unless each is found once."""
         try:
             key = [(row[0] or b"").decode() for row in await self._key()]
@@ -215,62 +227,23 @@ class _Attempt:
                 for place, type_ in zip(places, types, strict=True)
             ]
             found = await self._run(again, tuple(values))
-        except (_Refused, ValueError):
+        except (Refused, ValueError):
             return []
         by_key = {tuple(row[place] for place in places): row for row in found.rows}
+        if len(by_key) != len(found.rows):
+            return []  # tables that inherit hold rows with the same keys
         rows = [by_key.get(tuple(row[place] for place in places)) for row in shown.rows]
         return [row for row in rows if row is not None] if None not in rows else []
 
     async def _key(self) -> list[Row]:
         return (await self._run(KEY, (Parameter(str(self.change.oid).encode()),))).rows
 
-    async def _run(
-        self, text: str, parameters: tuple[Parameter, ...] = (), *, keep: bool = True
-    ) -> _Answer:
-        """One statement; raises `_Refused`. Without `keep` its rows are dropped as they come."""
-        conversation = self.link.conversation
-        conversation.begin(None)
-        asked = (
-            f.Parse("", text, tuple(p.type for p in parameters)),
-            f.Bind(
-                "",
-                "",
-                parameter_formats=tuple(int(p.binary) for p in parameters),
-                parameters=tuple(p.value for p in parameters),
-            ),
-            f.Execute(""),
-            f.Sync(),
-        )
-        self.link.write(b"".join(conversation.send(message) for message in asked))
-        await self.link.drain()
-        return await _answer(self.link, keep=keep)
-
-
-async def _answer(link: Link, *, keep: bool) -> _Answer:
-    columns: tuple[Column, ...] = ()
-    rows: list[Row] = []
-    tag, sqlstate, size = "", "", 0
-    turn = link.conversation.oldest
-    while turn is not None and link.conversation.oldest is turn:
-        match await link.event():
-            case Columns(found):
-                columns = found
-            case Rows(frames) if keep and size <= MOST_BYTES:
-                size += len(frames)
-                rows += decode_postgres(frames)
-            case Done(said):
-                tag = said
-            case Failed(code):
-                sqlstate = code
-            case _:
-                pass
-    if sqlstate or size > MOST_BYTES:
-        raise _Refused(sqlstate or "54000")
-    return _Answer(columns, rows, tag)
+    async def _run(self, text: str, parameters: tuple[Parameter, ...] = ()) -> Answer:
+        return await ask(self.link, text, parameters, most=MOST_BYTES)
 
 
 def _limit(seconds: float) -> str:
-    return f"SET LOCAL statement_timeout = {round(seconds * 1000)}"
+    return f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}"
 
 
 def _for(known: ChangedRows, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:

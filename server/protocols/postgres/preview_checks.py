@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from server.protocols.postgres.users_code import USERS_CODE
+
 # One JSON document as its parameter: `table` (quoted), `written` and `used` (oids), `verbs`, `set`
 # (columns that an UPDATE sets), `defaults`, `functions` ("schema.name"), `harmless`.
 # Objects below 16384 (FirstNormalObjectId) came with the server. The search path begins with
 # pg_catalog.
-CHECK: Final = r"""
+CHECK: Final = rf"""
 WITH RECURSIVE asked AS MATERIALIZED (SELECT $1::jsonb AS a),
 part(oid) AS (
   SELECT (a ->> 'written')::oid FROM asked
@@ -40,7 +42,13 @@ part(oid) AS (
   UNION
   SELECT p.oid FROM asked, pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE a -> 'functions' ? (n.nspname || '.' || p.proname)
-), flaw(rank, words, object) AS (
+), seed(oid) AS (
+  SELECT oid FROM used UNION SELECT oid FROM part
+  UNION SELECT c.conrelid FROM part JOIN pg_constraint c
+    ON c.contype = 'f' AND c.confrelid = part.oid
+  UNION SELECT c.confrelid FROM part JOIN pg_constraint c
+    ON c.contype = 'f' AND c.conrelid = part.oid
+), {USERS_CODE}, flaw(rank, words, object) AS (
   SELECT 1, 'is not the table that was judged', a ->> 'table' FROM asked
     WHERE to_regclass(a ->> 'table')::oid IS DISTINCT FROM (a ->> 'written')::oid
   UNION ALL
@@ -79,9 +87,19 @@ part(oid) AS (
     JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE (p.oid >= 16384 OR p.provolatile = 'v')
       AND NOT (p.oid < 16384 AND a -> 'harmless' ? p.proname::text)
+  UNION ALL
+  SELECT 8, words, object FROM users_code
+  UNION ALL
+  SELECT 9, 'has a policy that reads other tables', p.polrelid::regclass::text
+    FROM used JOIN pg_policy p ON p.polrelid = used.oid
+    WHERE concat(p.polqual::text, p.polwithcheck::text) LIKE '%{{SUBLINK %'
+  UNION ALL
+  SELECT 9, 'makes rows by itself', p.oid::regproc::text
+    FROM asked, called JOIN pg_proc p ON p.oid = called.oid
+    WHERE p.proretset AND a -> 'verbs' ? 'insert'
 )
 SELECT words, object FROM flaw ORDER BY rank, object LIMIT 1
-"""
+"""  # noqa: S608
 
 KEY: Final = """
 SELECT t.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(number, place)
@@ -91,3 +109,17 @@ WHERE i.indisprimary AND i.indrelid = $1::oid AND t.attrelid = i.indrelid ORDER 
 
 HARMLESS: Final = ("clock_timestamp", "gen_random_uuid", "random", "timeofday")
 """Volatile functions that leave no trace."""
+
+VARYING: Final = frozenset(f"pg_catalog.{name}" for name in HARMLESS)
+"""By them a statement finds other rows each time."""
+
+SESSIONS: Final = frozenset(
+    f"pg_catalog.{name}"
+    for name in (
+        *("current_setting", "pg_backend_pid", "statement_timestamp", "pg_trigger_depth"),
+        *("inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port"),
+        *("pg_current_xact_id_if_assigned", "txid_current_if_assigned", "pg_my_temp_schema"),
+        *("current_query", "pg_current_snapshot", "txid_current_snapshot"),
+    )
+)
+"""By them a statement could tell a preview from the run that is approved, and do something else."""

@@ -8,48 +8,97 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from policies.errors import ProtocolError, Refusal
+from policies.errors import Denied, ProtocolError, Refusal
+from policies.model import Action, SqlStatement
 from recordings.events import Event, Failed, Native, Pending
-from server.gate import Grant, NativeSession, Substitute
+from server.copied_in import CopiedIn
+from server.gate import Grant, Substitute
+from server.native.stay import Stay
+from server.native_session import NativeSession
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.client import Client
-from server.protocols.postgres.plan import ENDS_BATCH, Group, Planner
-from server.protocols.postgres.wording import worded
+from server.protocols.postgres.client import Client, ClientGone
+from server.protocols.postgres.plan import ENDS_BATCH, Asks, Group, Planner, names_given
+from server.protocols.postgres.wording import REFUSED, waiting, worded
+from server.write_back import COPIED_IN
 
 # Small answers are written together, up to this many bytes.
 WRITE_BYTES: Final = 64 * 1024
+_FLUSH: Final = f.Flush().encode()
+_SAYS_NOTHING: Final = (f.Flush, f.Sync)
+_PARSES: Final = (Asks.PREPARE, Asks.NOTHING)
 
 
 @dataclass(slots=True)
 class Relay:
-    """One client's session at work."""
+    """One client's session at work.
+
+    `idle_limit`: seconds that a client may hold a transaction open without saying anything, or
+    leave answers unread. `quiet_limit`: the same outside a transaction, where there is one.
+    `approval_wait`: seconds that a statement waits for a person.
+    """
 
     client: Client
     session: NativeSession
+    idle_limit: float
+    quiet_limit: float | None = None
+    approval_wait: float = 0.0
     _planner: Planner = field(default_factory=Planner)
     _backlog: deque[f.Command] = field(default_factory=deque)
     _turns: asyncio.Queue[tuple[Grant | Substitute, Group]] = field(default_factory=asyncio.Queue)
     _in_flight: bool = False
     _copying: Grant | None = None
+    _copied: CopiedIn | None = None
+    _aborted: Substitute | None = None
     _status: str = "I"
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _unwritten: bytearray = field(default_factory=bytearray)
+    _holds_open: bool = False
+    _silence_ends: float | None = None
+    _answering: bool = False
+    _unanswered: bool = False
+    _only_parsed: bool = True
+    _waiting: bool = False
+    _cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopping: Refusal | None = None
+
+    async def cancel(self) -> None:
+        """The client asks for what runs to be cancelled, or waits no more for a person."""
+        if self._waiting:
+            self._cancelled.set()
+        else:
+            await self.session.connection.cancel()
+
+    def stop(self, stay: Stay, refusal: Refusal) -> None:
+        """End the session as soon as no statement runs and no transaction is open."""
+        self._stopping = refusal
+        if self._at_rest:
+            stay.end(Denied(refusal))
+
+    @property
+    def _at_rest(self) -> bool:
+        open_work = self._in_flight or self._holds_open or self._answering or self._waiting
+        return not open_work and self._turns.empty() and not self._backlog
 
     # -- client to server
 
     async def feed(self) -> None:
-        """Admit and send until the client says it is done."""
+        """Admit and send until the client says it is done.
+
+        Raises `Denied` for a client that keeps a transaction open and is silent.
+        """
         while True:
             if self._in_flight and self._copying is None:
                 await self._moved.wait()
                 self._moved.clear()
             elif not self._backlog:
-                self._backlog.extend(await self.client.take())
+                if self._stopping is not None and self._at_rest:
+                    raise Denied(self._stopping)
+                self._backlog.extend(await self._heard())
             elif isinstance(self._backlog[0], f.Terminate):
                 return
             elif self._copying is not None:
@@ -62,7 +111,39 @@ class Relay:
         groups, waiting = self._planner.plan(self._taken())
         await self._send(groups)
         if waiting and not self._backlog:
-            self._backlog.extend((*waiting, *await self.client.take()))
+            self._backlog.extend((*waiting, *await self._heard()))
+
+    async def _heard(self) -> list[f.Command]:
+        """What the client says next; without it the server keeps its answers to half a batch."""
+        if self._unanswered:
+            self._unanswered = False
+            await self.session.stream(self.session.opened, _FLUSH)
+        while True:
+            try:
+                async with asyncio.timeout_at(self._silent_until()):
+                    messages = await self.client.take()
+            except TimeoutError:
+                if self._turns.empty() and not self._answering:
+                    raise Denied(self._idle()) from None
+                self._silence_ends = None
+                continue
+            if any(not isinstance(message, _SAYS_NOTHING) for message in messages):
+                self._silence_ends = None
+            return messages
+
+    def _silent_until(self) -> float | None:
+        """By the loop's clock; None where there is no limit."""
+        limit = self.idle_limit if self._holds_open else self.quiet_limit
+        if limit is None:
+            self._silence_ends = None
+        elif self._silence_ends is None:
+            self._silence_ends = asyncio.get_running_loop().time() + limit
+        return self._silence_ends
+
+    def _idle(self) -> Refusal:
+        if self._holds_open or self.quiet_limit is None:
+            return _idle_in_transaction(self.idle_limit)
+        return _idle_session(self.quiet_limit)
 
     def _taken(self) -> list[f.Command]:
         taken: list[f.Command] = []
@@ -73,8 +154,12 @@ class Relay:
         return taken
 
     async def _send(self, groups: list[Group]) -> None:
+        self.session.connection.named.announced(*names_given(groups))
         owners = await self._admit(groups)
         self._in_flight = any(isinstance(m, ENDS_BATCH) for g in groups for m in g.messages)
+        self._holds_open |= bool(groups)
+        self._only_parsed &= all(group.asks in _PARSES for group in groups)
+        self._unanswered = bool(groups) and not self._in_flight
         for owner, group in zip(owners, groups, strict=True):
             if isinstance(owner, list):
                 await self.session.send_together(owner, group.frames)
@@ -90,11 +175,17 @@ class Relay:
 
     async def _admit(self, groups: list[Group]) -> list[Grant | Substitute | list[Grant]]:
         actions = [group.action for group in groups if group.action is not None]
+        self.session.meant = {
+            id(group.action): group.meant for group in groups if group.meant is not None
+        }
         admitted = iter(await self.session.admit_all(actions) if actions else ())
-        return [await self._owner(group, admitted) for group in groups]
+        return [await self._owner(group, admitted, groups) for group in groups]
 
     async def _owner(
-        self, group: Group, admitted: Iterator[Grant | Substitute | Pending]
+        self,
+        group: Group,
+        admitted: Iterator[Grant | Substitute | Pending],
+        together: Sequence[Group],
     ) -> Grant | Substitute | list[Grant]:
         if group.refusal is not None:
             return await self.session.refuse(group.refusal)
@@ -103,16 +194,79 @@ class Relay:
         if group.action is None:
             return self.session.opened
         owner = next(admitted)
-        if isinstance(owner, Pending):
-            refusal = _needs_approval(owner, in_transaction=self._status != "I")
-            return await self.session.refuse(refusal)
-        return owner
+        if not isinstance(owner, Pending):
+            return owner
+        if await self._may_wait(group, together):
+            return await self._approved(owner, group.action)
+        return await self._not_approved(owner)
+
+    async def _not_approved(self, pending: Pending) -> Substitute:
+        refusal = _needs_approval(pending, in_transaction=self._status != "I")
+        return await self.session.refuse(refusal)
+
+    async def _may_wait(self, group: Group, together: Sequence[Group]) -> bool:
+        """Only where nothing is held open for a person, and nothing else hangs on the answer.
+
+        What was only parsed before is settled first: the server keeps a transaction open for it.
+        """
+        runs = [each for each in together if each.asks not in _PARSES]
+        ends = isinstance(together[-1].messages[-1], ENDS_BATCH)
+        busy = self._status != "I" or not self._turns.empty() or self._answering
+        if not self.approval_wait or runs != [group] or not ends or group.action is None or busy:
+            return False
+        if isinstance(group.action, SqlStatement) and await self.session.takes_in(group.action):
+            return False
+        if self._holds_open and not self._only_parsed:
+            return False
+        if self._holds_open:
+            await self._settle_parsed()
+        return self._status == "I"
+
+    async def _settle_parsed(self) -> None:
+        """Have the server end the batch so far; its client is not told."""
+        sync = Group(Asks.NOTHING, [f.Sync()], (0, 0), hidden=True)
+        self._moved.clear()
+        await self.session.stream(self.session.opened, sync.frames)
+        self._turns.put_nowait((self.session.opened, sync))
+        await self._moved.wait()
+        self._moved.clear()
+
+    async def _approved(self, pending: Pending, action: Action | None) -> Grant | Substitute:
+        """Wait for a person, and admit anew; a client that goes away takes its request back."""
+        if action is None:
+            return await self._not_approved(pending)
+        await self.client.write(waiting(pending.ticket, pending.url, self.approval_wait))
+        self._waiting = True
+        self._cancelled.clear()
+        asked = asyncio.ensure_future(
+            self.session.await_approval(pending, action, seconds=self.approval_wait)
+        )
+        given_up = asyncio.ensure_future(self._cancelled.wait())
+        try:
+            await asyncio.wait((asked, given_up), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                await self.session.withdraw(pending)
+                return await self.session.refuse(_cancelled(pending))
+            owner = asked.result()
+            return await self._not_approved(owner) if isinstance(owner, Pending) else owner
+        except asyncio.CancelledError:
+            await asyncio.shield(self.session.withdraw(pending))
+            raise
+        finally:
+            self._waiting = False
+            await _stopped(asked, given_up)
 
     async def _copy(self, grant: Grant) -> None:
         """Pass on what the client copies in, as far as it has come."""
         frames = bytearray()
         while self._backlog and self._copying is not None:
             match self._backlog.popleft():
+                case f.CopyData() as message if self._writes_back(message):
+                    await self._abort(grant)
+                    return
+                case f.CopyDone() if self._writes_back(None):
+                    await self._abort(grant)
+                    return
                 case f.CopyData() as message:
                     frames += message.encode()
                 case f.CopyDone() | f.CopyFail() as message:
@@ -125,6 +279,18 @@ class Relay:
         if frames:
             await self.session.copy_in(grant, bytes(frames))
 
+    def _writes_back(self, message: f.CopyData | None) -> bool:
+        """Whether a mask of ours stands in the message, or, at the end, in what was left."""
+        if self._copied is None:
+            raise ProtocolError("nothing is copied in now")
+        return self._copied.end() if message is None else self._copied.feed(message.content)
+
+    async def _abort(self, grant: Grant) -> None:
+        """Let the target end the COPY with an error in its place; what came with it is dropped."""
+        self._copying = None
+        self._aborted = await self.session.refuse(COPIED_IN)
+        await self.session.stream(grant, f.CopyFail(self._aborted.marker).encode())
+
     # -- server to client
 
     async def answer(self) -> None:
@@ -132,16 +298,22 @@ class Relay:
         while True:
             owner, group = await self._turns.get()
             refusal = owner.refusal if isinstance(owner, Substitute) else None
+            self._answering = True
             async with self.session.answers(owner) as events:
                 async for event in events:
                     await self._deliver(event, owner, group, refusal)
+            self._answering = False
             if self._turns.empty() or isinstance(group.messages[-1], f.Flush):
                 await self._flush()
 
     async def _deliver(
         self, event: Event, owner: Grant | Substitute, group: Group, refusal: Refusal | None
     ) -> None:
-        self._unwritten += worded(event, group.asks, refusal)
+        if self._aborted is not None and isinstance(event, Failed):
+            event, refusal = Failed(REFUSED, ""), self._aborted.refusal
+            self._aborted = None
+        if not group.hidden:
+            self._unwritten += worded(event, group.asks, refusal)
         if isinstance(event, Failed):
             self._copying = None
             self._planner.failed(group)
@@ -155,19 +327,63 @@ class Relay:
         tag = message[:1]
         if tag == b.ReadyForQuery.tag:
             self._status = chr(message[5])
+            if self._holds_open != (self._status != "I"):
+                self._silence_ends = None
+            self._holds_open = self._status != "I"
+            self._only_parsed = True
             self._planner.ready(self._status)
             self._copying, self._in_flight = None, False
         elif tag == b.CopyInResponse.tag and isinstance(owner, Grant):
             self._copying = owner
+            self._copied = CopiedIn(self.session.gate.masker.holds_masks)
         else:
             return
         await self._flush()
         self._moved.set()
 
     async def _flush(self) -> None:
+        """What waits for a client that does not read holds the transaction open, like its silence.
+
+        Raises `ClientGone` past the same limit: nothing that is said would reach it.
+        """
         unwritten = bytes(self._unwritten)
         self._unwritten.clear()
-        await self.client.write(unwritten)
+        try:
+            async with asyncio.timeout(self.idle_limit):
+                await self.client.write(unwritten)
+        except TimeoutError:
+            raise ClientGone from None
+
+
+async def _stopped(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cancelled(pending: Pending) -> Refusal:
+    return Refusal(
+        code="APPROVAL_CANCELLED",
+        reason="The statement was cancelled, and its request for approval taken back.",
+        subject=pending.ticket,
+        next_step="Repeat the statement to ask again.",
+    )
+
+
+def _idle_session(limit: float) -> Refusal:
+    return Refusal(
+        code="IDLE_SESSION",
+        reason=f"The session said nothing for {limit:g} s.",
+        next_step="Connect again.",
+    )
+
+
+def _idle_in_transaction(limit: float) -> Refusal:
+    return Refusal(
+        code="IDLE_IN_TRANSACTION",
+        reason=f"The session kept a transaction open for {limit:g} s without a statement.",
+        next_step="Connect again, and end a transaction when its last statement has run.",
+    )
 
 
 def _needs_approval(pending: Pending, *, in_transaction: bool) -> Refusal:

@@ -12,7 +12,7 @@ from scramp import ScramClient, ScramException
 from policies.errors import ProtocolError
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.codec import RowRun
+from server.protocols.postgres.codec import ServerMessage
 
 SCRAM: Final = "SCRAM-SHA-256"
 SCRAM_PLUS: Final = "SCRAM-SHA-256-PLUS"
@@ -43,7 +43,7 @@ class Login:
         pairs = {"user": self.user, "database": database, **settings}
         return f.StartupMessage(f.PROTOCOL_3_0, tuple(pairs.items())).encode()
 
-    def answer(self, message: b.BackendMessage | RowRun) -> bytes:
+    def answer(self, message: ServerMessage) -> bytes:
         """The bytes to answer a message with. Raises `LoginRefused` or `ProtocolError`."""
         match message:
             case b.AuthenticationRequest():

@@ -57,6 +57,8 @@ class PostgresTarget:
     statement_timeout: float = 60.0
     lock_timeout: float = 10.0
     native_idle_in_transaction: float = 600.0
+    native_idle: float | None = None
+    native_session: float | None = None
 
     def place(self) -> Place:
         """The parsed address. Raises `ConfigError`."""

@@ -18,11 +18,29 @@ from server.protocols.postgres import backend as b
 from server.protocols.postgres.plan import Asks
 
 REFUSED: Final = "42501"  # insufficient_privilege
+_SQLSTATES: Final = {
+    "APPROVAL_CANCELLED": "57014",
+    "GATEWAY_STOPPING": "57P01",
+    "IDLE_SESSION": "57P05",
+    "SESSION_ENDED": "57P01",
+    "SESSION_LIMIT": "57P01",
+    "TLS_REQUIRED": "28000",
+    "TOKEN_EXPIRED": "28000",
+    "TOKEN_REVOKED": "28000",
+    "TOKEN_FOR_ANOTHER_TARGET": "28000",
+    "TOO_MANY_FAILURES": "28000",
+}
+"""Where the server has a code of its own for what happened, clients look for that."""
+
+ROWS: Final = "postgres"
+"""The codec of rows that a description comes before; others are those of COPY."""
 
 
 def worded(event: Event, asks: Asks, refusal: Refusal | None) -> bytes:
     """The bytes for one event of a group; `refusal` where the group was refused."""
     match event:
+        case Columns(columns, codec) if codec != ROWS:
+            return b.CopyOutResponse(0, (0,) * len(columns)).encode()
         case Columns(columns):
             plain = tuple(replace(column, masked="") for column in columns)
             return b.RowDescription(plain).encode() if asks is Asks.QUERY else b""
@@ -56,7 +74,10 @@ def refused(severity: str, refusal: Refusal) -> bytes:
     about = f": {refusal.subject}" if refusal.subject else ""
     detail = f"{refusal.code}, policy {refusal.policy}{about}"
     position = {"P": str(refusal.place.offset)} if refusal.place else {}
-    return report(severity, REFUSED, refusal.reason, {"D": detail, "H": refusal.advice, **position})
+    sqlstate = _SQLSTATES.get(refusal.code, REFUSED)
+    return report(
+        severity, sqlstate, refusal.reason, {"D": detail, "H": refusal.advice, **position}
+    )
 
 
 def fatal(error: Exception) -> bytes:
@@ -80,6 +101,20 @@ def report(severity: str, sqlstate: str, message: str, more: dict[str, str]) -> 
     fields = {"S": severity, "V": severity, "C": sqlstate, "M": message, **more}
     pairs = ((code, text.replace("\0", "").encode()) for code, text in fields.items() if text)
     return b.ErrorResponse(tuple(pairs)).encode()
+
+
+def waiting(ticket: str, url: str, seconds: float) -> bytes:
+    """A notice that a statement waits for a person: which ticket, where, and how to give up."""
+    page = f"Decide on {url}" if url else f"Decide with: ostiary approvals approve {ticket}"
+    fields = {
+        "S": "NOTICE",
+        "V": "NOTICE",
+        "C": "00000",
+        "M": f"The statement needs approval and waits for it: ticket {ticket}.",
+        "D": f"{page}.",
+        "H": f"It waits for {seconds:g} s. Cancel it to take the request back.",
+    }
+    return b.NoticeResponse(tuple((c, t.encode()) for c, t in fields.items())).encode()
 
 
 def notice(message: str) -> bytes:

@@ -69,7 +69,7 @@ def arranged(made: World) -> Iterator[ProviderThread]:
     second.pop("console", None)
     shop = base["targets"]["shop"]
     made.settings = {
-        "approvals": {"expire_after": "15m", "hold": "400ms"},
+        "approvals": {"expire_after": "15m", "hold": "400ms", "native": "200ms"},
         "identity": {"issuers": [first, second]},
         "policies": str(policies),
         "targets": {"shop": shop, "twin": {**shop, "environment": "staging"}},

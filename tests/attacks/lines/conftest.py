@@ -21,7 +21,7 @@ def sql_world(
 ) -> Iterator[World]:
     """A gateway over a database that somebody hostile has prepared."""
     directory = tmp_path_factory.mktemp("sql_world")
-    hold = {"expire_after": "15m", "hold": "1ms"}
+    hold = {"expire_after": "15m", "hold": "1ms", "native": "1ms"}
     made = build(directory, postgres, secrets.token_hex(4), approvals=hold)
     try:
         made.direct_execute(HOSTILE.read_text())

@@ -70,6 +70,9 @@ class Verdicts:
         return cls(code, code, code)
 
 
+# Names of statements and cursors are a session's: run_sql has none, and a session knows its own.
+NO_NAME: Final = Verdicts("NAME_OF_SESSION", "NAME_UNKNOWN", "NAME_UNKNOWN")
+
 # A native session does not wait: it says that approval is needed.
 WAITING: Final = Verdicts("APPROVAL_PENDING", "APPROVAL_NEEDED", "APPROVAL_NEEDED")
 

@@ -78,3 +78,56 @@ INSERT INTO plainly VALUES (1, 'a');
 INSERT INTO parted VALUES (1, 'a');
 INSERT INTO ordered VALUES ('a'), ('b');
 INSERT INTO ranged VALUES (1, span('a', 'b'));
+CREATE TABLE secured (id integer, t text);
+ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY calls ON secured FOR SELECT USING (poke(t) IS NOT NULL);
+CREATE TABLE compared (id integer, t text);
+ALTER TABLE compared ENABLE ROW LEVEL SECURITY;
+CREATE POLICY calls ON compared USING (t <+> 'x' = 'x');
+CREATE TABLE checked_rows (id integer, t text);
+ALTER TABLE checked_rows ENABLE ROW LEVEL SECURITY;
+CREATE POLICY calls ON checked_rows USING (id::guarded > 0);
+CREATE TABLE looked_up (id integer);
+ALTER TABLE looked_up ENABLE ROW LEVEL SECURITY;
+CREATE POLICY asks ON looked_up USING (id IN (SELECT id FROM secured));
+CREATE TABLE looked_up_twice (id integer);
+ALTER TABLE looked_up_twice ENABLE ROW LEVEL SECURITY;
+CREATE POLICY asks ON looked_up_twice USING (id IN (SELECT id FROM v_calls));
+CREATE VIEW v_secured AS SELECT id FROM looked_up;
+-- Nothing of these calls a user's function when rows are read.
+CREATE TABLE owned (id integer, t text);
+ALTER TABLE owned ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON owned
+    USING (t = current_user OR t = current_setting('app.tenant', true) OR id > 0);
+CREATE POLICY given ON owned FOR INSERT WITH CHECK (poke(t) IS NOT NULL);
+CREATE POLICY asked ON owned USING (id IN (SELECT id FROM orders));
+CREATE TABLE not_secured (id integer, t text);
+CREATE POLICY calls ON not_secured USING (poke(t) IS NOT NULL);
+CREATE VIEW v_owned AS SELECT id FROM owned;
+-- What only the server's owner should ever see.
+CREATE SERVER keeping FOREIGN DATA WRAPPER dblink_fdw
+    OPTIONS (host '127.0.0.1', dbname 'canary-of-the-server');
+CREATE FOREIGN DATA WRAPPER any_options;
+CREATE SERVER fetching FOREIGN DATA WRAPPER any_options;
+CREATE FOREIGN TABLE fetched (id integer) SERVER fetching OPTIONS (key 'canary-of-the-table');
+CREATE USER MAPPING FOR CURRENT_USER SERVER keeping
+    OPTIONS (user 'somebody', password 'canary-of-the-mapping');
+DO $$BEGIN
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET app.password = %L',
+                   current_user, current_database(), 'canary-of-the-role');
+    EXECUTE format('ALTER ROLE %I SET app.key = %L', current_user, 'canary-of-the-databases');
+    EXECUTE format('ALTER DATABASE %I SET dynamic_library_path = %L',
+                   current_database(), '$libdir:/canary-of-the-settings');
+END$$;
+CREATE TABLE defaulted (id integer);
+INSERT INTO defaulted VALUES (1);
+ALTER TABLE defaulted ADD kept text DEFAULT 'canary-of-the-default';
+CREATE VIEW v_roles AS SELECT rolname, rolconfig AS config, concat('', rolconfig) AS loud
+    FROM pg_roles;
+CREATE MATERIALIZED VIEW m_roles AS SELECT useconfig FROM pg_user;
+CREATE VIEW v_over_roles AS SELECT config FROM v_roles;
+CREATE VIEW v_missing AS SELECT attname, attmissingval::text AS missing FROM pg_attribute
+    WHERE attrelid = 'defaulted'::regclass;
+CREATE VIEW v_rows AS SELECT a::text AS a FROM pg_attribute a WHERE atthasmissing;
+CREATE VIEW v_servers AS SELECT srvoptions FROM pg_foreign_server;
+CREATE VIEW v_settings AS SELECT name, setting FROM pg_settings;

@@ -235,7 +235,7 @@ async def test_c07_a_gateway_that_stops_says_so_to_who_is_waiting(
         await until(direct, ACTIVE, 0)
     assert told["code"] == "GATEWAY_STOPPING"
     assert world.process.wait(timeout=20) == 0
-    assert world.log.read_text() == ""
+    assert world.complaints == ""
 
 
 async def test_c08_what_is_left_out_is_said_to_be(attacker: Attacker) -> None:

@@ -101,7 +101,9 @@ async def test_l01_with_the_store_down_every_door_and_tool_refuses_and_then_goes
                 ("list_targets", {}),
             ):
                 refused = await use(http, world, tool, arguments)
-                assert json.loads(refused["content"][0]["text"])["code"] == "BACKEND_UNAVAILABLE"
+                said = refused["content"][0]["text"]
+                assert said.startswith("{"), (tool, said)
+                assert json.loads(said)["code"] == "BACKEND_UNAVAILABLE"
             for method, path, body in (
                 ("POST", f"approvals/{ticket['approval_id']}/decision", {"approve": True}),
                 ("GET", "sessions", None),

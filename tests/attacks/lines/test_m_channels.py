@@ -11,7 +11,14 @@ import pytest
 
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from tests.attacks.lines.guard import Guard, Verdicts, everything, mcp_verdict, wire_verdict
+from tests.attacks.lines.guard import (
+    NO_NAME,
+    Guard,
+    Verdicts,
+    everything,
+    mcp_verdict,
+    wire_verdict,
+)
 from tests.attacks.lines.leaks import found, found_in_bytes
 from tests.attacks_sql.doors import approved, listener
 
@@ -96,7 +103,7 @@ async def test_m17_no_sample_of_the_values_is_shown(guard: Guard) -> None:
         "SELECT stxdmcv::text FROM pg_statistic_ext_data",
         "SELECT stxdmcv::bytea FROM pg_statistic_ext_data",
         *("SELECT query FROM pg_stat_activity", "SELECT * FROM pg_stat_statements"),
-        *("SELECT statement FROM pg_prepared_statements", "SELECT statement FROM pg_cursors"),
+        "SELECT statement FROM pg_cursors",
     )
     await guard.refuses(
         NOT_ALLOWED,
@@ -156,11 +163,16 @@ async def test_m18_no_copy_takes_a_value_to_where_it_is_shown(guard: Guard) -> N
 
 
 async def test_m19_no_cursor_no_copy_and_no_large_object_shows_it(guard: Guard) -> None:
+    outside = Verdicts("NAME_OF_SESSION", "25P01", "25P01")  # of a transaction
+    await guard.answers(
+        {
+            "DECLARE c CURSOR FOR SELECT ssn FROM customers": outside,
+            "FETCH ALL FROM c": NO_NAME,
+        }
+    )
     await guard.refuses(
         OPAQUE,
-        "DECLARE c CURSOR FOR SELECT ssn FROM customers",
         "DECLARE c BINARY CURSOR WITH HOLD FOR SELECT ssn FROM customers",
-        "FETCH ALL FROM c",
         "COPY customers TO PROGRAM 'cat'",
         "COPY (SELECT ssn FROM customers) TO '/tmp/ostiary-leak'",
     )
@@ -176,6 +188,9 @@ async def test_m19_no_cursor_no_copy_and_no_large_object_shows_it(guard: Guard) 
     await guard.refuses(SENSITIVE, "SELECT data FROM pg_largeobject", "TABLE pg_largeobject")
     async with listener(guard.world) as client:
         await client.query("BEGIN")
+        await client.query("DECLARE c CURSOR FOR SELECT ssn, reverse(ssn) FROM customers")
+        fetched = await client.query("FETCH ALL FROM c")
+        assert (wire_verdict(fetched), found_in_bytes(everything(fetched))) == ("OK", set())
         client.send(f.Parse("s", "SELECT ssn, reverse(ssn) FROM customers ORDER BY id"))
         client.send(f.Bind("p", "s", result_formats=(1,)), f.Execute("p", 1), f.Sync())
         replies = await client.until_ready()

@@ -127,6 +127,26 @@ async def test_m08_one_statement_does_not_spell_a_value_out_in_counts(guard: Gua
     assert (answer.verdicts, answer.cells) == (Verdicts.all("OK"), {None})
 
 
+async def test_m08_one_statement_does_not_spell_a_value_out_in_nulls(guard: Guard) -> None:
+    """A mask that leaves NULL as it is would tell which of these is none."""
+    tests = ", ".join(
+        f"CASE WHEN substr(ssn, {place}, 1) = '{digit}' THEN 'x' END, nullif(ssn, '{digit}')"
+        for place in (1, 2, 3)
+        for digit in range(10)
+    )
+    answer = await guard.ask(f"SELECT {tests} FROM customers WHERE id = 1")
+    assert (answer.verdicts, answer.cells) == (Verdicts.all("OK"), {"<redacted>"})
+
+
+async def test_m08_one_statement_does_not_spell_a_value_out_in_lengths(guard: Guard) -> None:
+    """A masked array would have as many elements as the digit says."""
+    arrays = ", ".join(
+        f"array_fill('x'::text, ARRAY[ascii(substr(ssn, {place}, 1)) - 47])" for place in (1, 2, 3)
+    )
+    answer = await guard.ask(f"SELECT {arrays} FROM customers WHERE id = 1")
+    assert (answer.verdicts, answer.cells) == (Verdicts.all("OK"), {None})
+
+
 async def test_m09_no_window_shows_its_neighbours(guard: Guard) -> None:
     await guard.masks(
         *each(

@@ -53,6 +53,10 @@ UNNAMED = (
     # And asks the operator class of a partition key, or of an index, how values are ordered.
     *("SELECT id FROM parted WHERE t = 'a'", "SELECT * FROM parted", "SELECT t FROM ordered"),
     *("SELECT s FROM ranged", "SELECT coalesce(s, '[a,b)') FROM ranged"),
+    # Policies of rows, and what they read in turn.
+    *("SELECT id FROM secured", "TABLE compared", "EXPLAIN SELECT id FROM secured"),
+    *("SELECT id FROM checked_rows", "SELECT count(*) FROM looked_up", "TABLE looked_up_twice"),
+    *("SELECT id FROM v_secured", "COPY secured TO STDOUT", "EXPLAIN TABLE secured"),
 )
 
 
@@ -89,6 +93,11 @@ async def test_p35_no_code_of_a_user_is_run_by_a_read(guard: Guard) -> None:
 async def test_p35_tables_with_harmless_expressions_are_still_read(guard: Guard) -> None:
     """A user's function of a column, in an index, is not called by a read that does not name it."""
     await guard.runs("SELECT id FROM plainly", "SELECT d FROM typed", "SELECT id FROM ledger")
+
+
+async def test_p35_tables_with_harmless_row_policies_are_still_read(guard: Guard) -> None:
+    """By built-in functions, by other tables; or that are for INSERT, or not in force."""
+    await guard.runs("SELECT id FROM owned", "SELECT id FROM v_owned", "SELECT id FROM not_secured")
 
 
 async def test_p35_a_parameters_type_runs_no_code(guard: Guard) -> None:

@@ -10,6 +10,7 @@ import pytest
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from tests.attacks.lines.guard import (
+    NO_NAME,
     WAITING,
     Guard,
     Verdicts,
@@ -46,8 +47,9 @@ async def test_p08_a_change_inside_a_read_is_a_change(guard: Guard) -> None:
     await guard.refuses(
         OPAQUE,
         "EXPLAIN ANALYZE WITH x AS (DELETE FROM orders WHERE id = 1) SELECT 1",
-        "DECLARE c CURSOR FOR WITH x AS (DELETE FROM orders WHERE id = 1) SELECT 1",
     )
+    declared = "DECLARE c CURSOR FOR WITH x AS (DELETE FROM orders WHERE id = 1) SELECT 1"
+    await guard.refuses("NAME_OF_SESSION", declared)
 
 
 async def test_p08_a_change_deeper_inside_never_runs(guard: Guard) -> None:
@@ -161,13 +163,19 @@ async def test_p13_blocks_and_procedures_are_not_run(guard: Guard) -> None:
 
 
 async def test_p14_what_is_prepared_is_judged_by_what_it_is(guard: Guard) -> None:
+    by_name = "APPROVAL_BY_NAME"
+    await guard.answers(
+        {
+            "PREPARE q AS DELETE FROM orders": Verdicts("NAME_OF_SESSION", WHOLE, WHOLE),
+            "PREPARE q (text) AS INSERT INTO copies VALUES (1, $1)": Verdicts(
+                "NAME_OF_SESSION", by_name, by_name
+            ),
+            "EXECUTE q": NO_NAME,
+            "EXECUTE q(1)": NO_NAME,
+        }
+    )
     await guard.refuses(
         OPAQUE,
-        "PREPARE q AS DELETE FROM orders",
-        "PREPARE q AS SELECT 1",
-        "PREPARE q (text) AS INSERT INTO copies VALUES (1, $1)",
-        "EXECUTE q",
-        "EXECUTE q(1)",
         "CREATE TABLE evil_copy AS EXECUTE q",
         "CREATE TEMP TABLE evil_copy AS EXECUTE q",
         "EXPLAIN ANALYZE EXECUTE q",
@@ -177,8 +185,8 @@ async def test_p14_what_is_prepared_is_judged_by_what_it_is(guard: Guard) -> Non
         for text, code in (("DELETE FROM orders", WHOLE), ("SELECT id FROM orders", "OK")):
             client.send(f.Parse("q", text), f.Sync())
             assert wire_verdict(await client.until_ready()) == code
-            # By SQL it can't be run, as which statement it is can't be told from its name.
-            assert wire_verdict(await client.query("EXECUTE q")) == OPAQUE
+            # By SQL it can't be run: only what SQL prepared is known by its name.
+            assert wire_verdict(await client.query("EXECUTE q")) == "NAME_UNKNOWN"
         await client.query("DEALLOCATE q")
         client.send(f.Parse("q", "DELETE FROM orders"), f.Bind("", "q"), f.Execute(""), f.Sync())
         assert wire_verdict(await client.until_ready()) == WHOLE
@@ -192,11 +200,10 @@ async def test_p15_no_cursor_is_read_past_the_gate(guard: Guard) -> None:
         OPAQUE,
         "DECLARE c CURSOR WITH HOLD FOR SELECT ssn FROM customers",
         "DECLARE c BINARY INSENSITIVE SCROLL CURSOR FOR SELECT ssn FROM customers",
-        "FETCH ALL FROM c",
-        "FETCH BACKWARD 1 FROM c",
-        "MOVE 1 IN c",
         "DELETE FROM orders WHERE CURRENT OF c",
     )
+    unknown = ("FETCH ALL FROM c", "FETCH BACKWARD 1 FROM c", "MOVE 1 IN c")
+    await guard.answers(dict.fromkeys(unknown, NO_NAME))
     async with listener(guard.world) as client:
         await client.query("BEGIN")
         client.send(f.Parse("", "SELECT ssn, reverse(ssn) FROM customers"), f.Bind("p", ""))
@@ -205,7 +212,7 @@ async def test_p15_no_cursor_is_read_past_the_gate(guard: Guard) -> None:
         # The portal is a cursor for SQL too.
         for sql in ("FETCH ALL FROM p", "MOVE 1 IN p"):
             replies += await client.query(sql)
-            assert wire_verdict(replies) == OPAQUE
+            assert wire_verdict(replies) == "NAME_UNKNOWN"
     assert found_in_bytes(everything(replies)) == set()
 
 
@@ -241,7 +248,8 @@ async def test_p16_no_file_and_no_program_is_reached_by_copy(guard: Guard, tmp_p
         "COPY orders FROM STDIN WHERE poke(status) = 'a'",
     )
     assert not path.exists()
-    await guard.waits("COPY orders FROM STDIN", "COPY customers (id, ssn) FROM STDIN")
+    await guard.waits("COPY orders FROM STDIN", "COPY customers (id, name) FROM STDIN")
+    await guard.refuses("WRITE_BACK", "COPY customers (id, ssn) FROM STDIN")
 
 
 COPIED = (

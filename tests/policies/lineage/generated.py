@@ -36,6 +36,13 @@ _CALLS = (
     "string_to_array({}::text, 'n')", "GREATEST(length({}::text), 1)", "-length({}::text)",
     "first_value({}) OVER ()", "lag({}) OVER (ORDER BY 1)", "count({}) OVER ()",
     "row_number() OVER ()", "({})", "trim({}::text)", "current_date",
+    "JSON_ARRAY({}, 1)::text", "JSON_OBJECT('k': {})::text", "num_nonnulls({}, {})",
+    "ROW({}::text, 1) < ROW('m', 2)", "width_bucket(length({}::text), 1, 9, 3)",
+    "rank() OVER (PARTITION BY left({}::text, 1) ORDER BY length({}::text))",
+    "nth_value({}, 2) OVER (ORDER BY {}::text ROWS 2 PRECEDING)", "{}::text IS JSON SCALAR",
+    "count({}) FILTER (WHERE length({}::text) > 6) OVER ()", "count({}) OVER (ORDER BY {}::text)",
+    "JSON_VALUE(to_jsonb({}::text), '$')", "lower({}::text) = ANY (ARRAY['n1', {}::text])",
+    "string_to_array({}::text, 'n') @> ARRAY[{}::text]", "regexp_match({}::text, '.')",
 )  # fmt: skip
 _ROWS = (
     "{}", "to_json({})", "row_to_json({})::text", "to_jsonb({}) ->> 'ssn'", "{}::text", "ROW({}.*)",
@@ -48,12 +55,31 @@ _AGGREGATES = (
     "string_agg({}::text, ',')", "json_object_agg('k', {})", "bool_or({}::text = 'n1')",
     "count(DISTINCT {})", "count(*) FILTER (WHERE {}::text = 'n1')", "max(length({}::text))",
     "(array_agg({}::text))[1]", "string_agg('a', {}::text)", "array_agg(1 ORDER BY {}::text)",
+    "JSON_ARRAYAGG({} ORDER BY {}::text)", "JSON_OBJECTAGG('k' : {})", "array_agg({}::text)",
+    "percentile_disc(0.5) WITHIN GROUP (ORDER BY {}::text)", "array_agg(DISTINCT {}::text)",
+    "count({}) FILTER (WHERE length({}::text) > 6)", "rank('m') WITHIN GROUP (ORDER BY {}::text)",
+    "count((SELECT 1 FROM users s WHERE length(s.ssn) > length({}::text) LIMIT 1))",
+    "count(nullif(length({}::text), 9))", "count(CASE WHEN length({}::text) > 6 THEN 1 END)",
 )  # fmt: skip
 _TESTS = (
     "{}::text LIKE 'n%'", "{}::text = 'n1'", "{} IS NOT NULL", "length({}::text) < 6",
     "{}::text > 'b'", "{}::text = {}::text", "{}::text IN ('n1', 'n2')", "NOT {}::text = 'n1'",
+    "JSON_ARRAY(SELECT ssn FROM users LIMIT 1)::text > {}::text", "({}::text, 1) < ('m', 2)",
+    "EXISTS (SELECT 1 FROM users s WHERE length(s.ssn) > length({}::text))",
+    "(SELECT max(length(ssn)) FROM users) > length({}::text)", "{}::text LIKE '%n%' IS NOT FALSE",
+    "{}::text NOT IN (SELECT ssn FROM users)", "JSON_EXISTS(to_jsonb({}::text), '$ ? (@ > \"m\")')",
 )  # fmt: skip
+_ROWS_OF_MANY = (
+    "SELECT ssn, 0 FROM users UNION ALL SELECT name, id FROM departments",
+    "SELECT ssn, 0 FROM users WHERE false UNION ALL VALUES ('n1', 1), ('n2', 2)",
+    "VALUES ((SELECT ssn FROM users LIMIT 1), 1), ('m', 2)",
+    "SELECT j.x, j.n FROM (SELECT max(ssn) AS s FROM users) u, JSON_TABLE(to_jsonb(u.s), '$'"
+    " COLUMNS (x text PATH '$', n FOR ORDINALITY)) j",
+    "SELECT x, n FROM (users JOIN departments USING (id)) AS j(n, x)",
+)
 _SETS = ("UNION ALL", "UNION ALL", "UNION", "INTERSECT", "EXCEPT", "EXCEPT ALL")
+
+_DISTINCT = ("DISTINCT ", "DISTINCT ON ({}::text) ")
 
 Known = dict[str, tuple[str, ...]]
 
@@ -111,7 +137,9 @@ class Generator:
         if self._chance(0.1) and not aggregate:
             outputs[:1] = ["*"]
         tail = self._tail(known, aggregate=aggregate)
-        return f"SELECT {', '.join(outputs)} FROM {first}{joined}{condition}{tail}"
+        plain = not self.deciding or aggregate or not self._chance(0.15)
+        distinct = "" if plain else self._random.choice(_DISTINCT).format(self._column(known))
+        return f"SELECT {distinct}{', '.join(outputs)} FROM {first}{joined}{condition}{tail}"
 
     def _tail(self, known: Known, *, aggregate: bool) -> str:
         tests = [f"{self._alias(known)}.id < 4"] if self._chance(0.2) else []
@@ -121,7 +149,11 @@ class Generator:
         if not self.deciding or not self._chance(0.4):
             return where
         if aggregate:
-            return f"{where} GROUP BY {self._column(known)}"
+            grouped = self._random.choice(("{}", "ROLLUP ({})", "left({}::text, 1)", "CUBE ({})"))
+            return f"{where} GROUP BY {grouped.format(self._column(known))}"
+        if self._chance(0.2):
+            counted = self._random.choice(("max(length(ssn))", "count(ssn)", "count(*)"))
+            return f"{where} LIMIT (SELECT {counted} FROM users)"
         return f"{where} ORDER BY {self._random.choice(('1', '2', self._column(known)))}"
 
     def _item(self, alias: str, depth: int, ctes: tuple[str, ...], known: Known) -> str:
@@ -134,6 +166,10 @@ class Generator:
         if self._chance(0.05):
             known[alias] = ("x", "n")
             return f"unnest(ARRAY['a', 'b']) WITH ORDINALITY {alias}(x, n)"
+        if self._chance(0.05):
+            known[alias] = ("x", "n")
+            rows = self._random.choice(_ROWS_OF_MANY)
+            return f"({rows}) {alias}(x, n)"
         table = self._random.choice(sorted(TABLES))
         known[alias] = TABLES[table]
         if self._chance(0.1):
@@ -183,6 +219,8 @@ class Generator:
             + (
                 "EXISTS (SELECT {} FROM {})",
                 "ARRAY(SELECT {} FROM {})",
+                "JSON_ARRAY(SELECT {} FROM {})::text",
+                "(SELECT count({}) FROM {})",
                 "'n1' IN (SELECT {} FROM {})",
             )
         )

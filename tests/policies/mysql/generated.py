@@ -34,8 +34,19 @@ _CALLS = (
     "HEX({})", "TRIM(BOTH 'c' FROM {})", "SUBSTRING({} FROM 2 FOR 5)", "CAST({} AS CHAR(4))",
     "CONVERT({} USING utf8mb4)", "{} IS NULL", "{} || {}", "{} BETWEEN 'a' AND {}",
     "{} IN ('x', {})",
+    "COUNT({})", "COUNT(DISTINCT {})", "COUNT(NULLIF(LEFT({}, 1), '1'))", "MAX({})",
+    "COUNT(CASE WHEN {} > '5' THEN 1 END)", "SUM({} LIKE '%1%')", "RANK() OVER (ORDER BY {})",
+    "COUNT(*) OVER (PARTITION BY LEFT({}, 1))", "NULLIF({}, 'x')", "FIELD({}, 'x', {})",
+    "STRCMP({}, {})", "EXISTS (SELECT 1 FROM users s WHERE s.ssn > {})", "{} XOR {}",
+    "JSON_VALUE(JSON_ARRAY({}), '$[0]')", "{} REGEXP '1'", "ELT(1 + ({} > '5'), 'a', 'b')",
     "DATE_ADD({}, INTERVAL 1 DAY)", "JSON_OBJECT('a', {})", "{} DIV 2", "POSITION('c' IN {})",
 )  # fmt: skip
+_ROWS_OF_MANY = (
+    "SELECT ssn AS x, 0 AS y FROM users UNION ALL SELECT name, id FROM departments",
+    "SELECT ssn AS x, 0 AS y FROM users WHERE FALSE UNION ALL VALUES ('1', 1), ('c2', 2)",
+    "SELECT j.x, j.y FROM JSON_TABLE((SELECT JSON_ARRAY(ssn) FROM users LIMIT 1), '$[*]'"
+    " COLUMNS (y FOR ORDINALITY, x TEXT PATH '$')) j",
+)
 _LABELLED = ("ssn", "email", "contact")
 _DECISIONS = (
     "WHERE {} LIKE '%1%'", "WHERE {} > '0'", "WHERE {} = {}", "WHERE {} < 'z'",
@@ -43,6 +54,8 @@ _DECISIONS = (
     "WHERE {} <> 'x'",
     "WHERE {} < 3 ORDER BY {}", "WHERE {} <=> {}", "WHERE {} BETWEEN '0' AND 'z'", "GROUP BY {}",
     "WHERE NOT {} IN ('x', 'y')", "ORDER BY 1", "ORDER BY LEFT({}, 2)",
+    "HAVING x > '0'", "HAVING name LIKE '%1%'", "ORDER BY CONCAT(x, 'a')", "HAVING id < ssn",
+    "GROUP BY LEFT(y, 1)", "HAVING EXISTS (SELECT 1 FROM departments d WHERE d.name < x)",
 )  # fmt: skip
 
 
@@ -106,6 +119,9 @@ class Generator:
             return f"{self._random.choice(ctes)} {alias}"
         if depth < 2 and self._chance(0.4):
             return f"({self._query(depth + 1, ctes)}) {alias}{self._columns()}"
+        if self._chance(0.05):
+            known[alias] = ("x", "y")
+            return f"({self._random.choice(_ROWS_OF_MANY)}) {alias}"
         table = self._random.choice(sorted(TABLES))
         known[alias] = TABLES[table]
         return f"{table} {alias}"

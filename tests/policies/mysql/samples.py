@@ -34,10 +34,17 @@ def sample_rows() -> list[list[Any]]:
 
 
 @cache
+def system_rows() -> list[list[Any]]:
+    """Tables of the database mysql, privileges and passwords among them."""
+    found: list[list[Any]] = json.loads((CORPORA / "mysql_system_catalog.json").read_text())
+    return found
+
+
+@cache
 def sample(database: str) -> Catalog:
     """The catalog of the server with the samples, with one of them in use."""
     known = [row for row in stored_rows() if row[0] == "information_schema"]
-    read = catalog_of([*sample_rows(), *known], LABELS)
+    read = catalog_of([*sample_rows(), *known, *system_rows()], LABELS)
     return replace(read, database=database, search_path=(database,))
 
 
@@ -56,6 +63,13 @@ def queries(database: str) -> Mapping[str, str]:
 @cache
 def client_statements() -> tuple[Mapping[str, str], ...]:
     text = (CORPORA / "mysql_clients.jsonl").read_text(encoding="utf-8")
+    return tuple(json.loads(line) for line in text.splitlines())
+
+
+@cache
+def administration() -> tuple[Mapping[str, str], ...]:
+    """What clients sent for options that are for administrators."""
+    text = (CORPORA / "mysql_administration.jsonl").read_text(encoding="utf-8")
     return tuple(json.loads(line) for line in text.splitlines())
 
 

@@ -32,6 +32,14 @@ def facts(sql: str) -> SqlFacts:
         "SELECT id FROM users WHERE NOT ssn > '5'",
         "SELECT id FROM users WHERE id IN (SELECT id FROM users WHERE ssn > '5')",
         "SELECT id FROM users WHERE (SELECT MAX(ssn) FROM users) > '5'",
+        "SELECT id, ssn p FROM users HAVING p > '5'",
+        "SELECT id, ssn p FROM users HAVING p LIKE '1%'",
+        "SELECT id, ssn p FROM users HAVING p",
+        "SELECT id, LEFT(ssn, 1) p FROM users HAVING p = '1'",
+        "SELECT id, ssn p FROM users ORDER BY p > '5'",
+        "SELECT id, ssn p FROM users GROUP BY p LIKE '1%'",
+        "SELECT id, ssn p FROM users HAVING EXISTS (SELECT 1 FROM orders WHERE p > '5')",
+        "SELECT id, ssn p FROM users UNION ALL SELECT id, ssn FROM users ORDER BY p > '5'",
         "SELECT id FROM users ORDER BY ssn",
         "SELECT id, ssn FROM users ORDER BY 2",
         "SELECT ssn AS id FROM users ORDER BY id",
@@ -104,3 +112,22 @@ def test_rows_that_a_set_operation_compares_with_other_data_are_told(sql: str) -
 def test_a_constant_in_place_of_a_labelled_column_is_no_other_data() -> None:
     found = facts("SELECT id, ssn FROM users UNION SELECT id, NULL FROM departments")
     assert found.labels_compared == frozenset()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ssn p, name n FROM users HAVING p > n",
+        "SELECT ssn p, name FROM users HAVING p > name",
+        "SELECT ssn, name n FROM users HAVING ssn > n",
+        "SELECT u.ssn p, o.id n FROM users u, orders o HAVING p = n",
+        "SELECT u.ssn p, o.id n FROM users u, orders o ORDER BY p = n",
+    ],
+)
+def test_an_alias_is_compared_as_what_it_stands_for(sql: str) -> None:
+    assert facts(sql).labels_compared == {"pii"}
+
+
+def test_an_alias_that_is_looked_up_is_matched() -> None:
+    found = facts("SELECT id, ssn p FROM users HAVING p = '219'")
+    assert (found.labels_matched, found.labels_filtered) == ({"pii"}, frozenset())

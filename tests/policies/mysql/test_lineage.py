@@ -147,3 +147,30 @@ def test_what_was_just_copied_does_not_come_back_clean() -> None:
     sql = "INSERT INTO orders (id, note) SELECT id, ssn FROM users RETURNING note"
     assert clean(sql) == set()
     assert clean("DELETE FROM orders WHERE id = 1 RETURNING note") == {0}
+
+
+STORED = {
+    "SELECT ssn FROM users": {(0, "ssn")},
+    "SELECT * FROM users": {(2, "email"), (3, "ssn"), (5, "password_hash")},
+    "WITH o AS (SELECT ssn AS note FROM users) SELECT note FROM o": {(0, "ssn")},
+    "SELECT ssn FROM users UNION SELECT ssn FROM users": {(0, "ssn")},
+    "SELECT note, ssn FROM users JOIN orders ON user_id = users.id": {(1, "ssn")},
+    "SELECT (ssn) AS email FROM users": {(0, "ssn")},
+    # An alias is no origin, nor is what was computed, or is there in some rows alone.
+    "WITH users AS (SELECT note AS ssn FROM orders) SELECT ssn FROM users": set(),
+    "SELECT ssn FROM users UNION SELECT email FROM users": set(),
+    "SELECT ssn FROM users UNION SELECT 'x'": set(),
+    "SELECT UPPER(ssn), TRIM(ssn), MAX(ssn), CONCAT(ssn, '') FROM users": set(),
+    "SELECT COALESCE(ssn, ''), IF(id = 1, ssn, ssn), ssn = ssn FROM users": set(),
+    "SELECT (SELECT ssn FROM users LIMIT 1) FROM orders": set(),
+    "SELECT contact FROM v_users": set(),
+    "EXPLAIN SELECT ssn FROM users": set(),
+}
+
+
+@pytest.mark.parametrize("sql", STORED)
+def test_outputs_that_are_a_columns_stored_values_are_told(sql: str) -> None:
+    found = facts(sql)
+    assert found.opaque is None
+    assert {(index, column) for index, _, column in found.stored_outputs} == STORED[sql]
+    assert not {index for index, _, _ in found.stored_outputs} & found.clean_outputs

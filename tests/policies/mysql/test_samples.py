@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from policies.cedar import load
 from policies.model import Effect, SqlStatement
 from policies.sql.facts import SqlFacts
 from policies.sql.mysql import analyse
-from tests.policies.mysql.samples import LABELS, client_statements, golden, queries, sample
+from policies.sql.mysql.absorbed import answered
+from tests.policies.mysql.samples import LABELS, administration, client_statements, queries, sample
 from tests.policies.requests import Asker, person
 
 ANALYST = Asker(load("analytics", labels=set().union(*LABELS.values())), person("analysts"))
-# What does more than read or set up a session is refused to analysts by a policy, not for want of
-# understanding it.
-CLIENTS = "refused_clients_mysql.txt"
 
 
 def is_permitted(text: str, facts: SqlFacts) -> bool:
@@ -38,19 +38,33 @@ def test_no_query_is_refused_under_the_analytics_pack(database: str) -> None:
     assert refused == {}
 
 
-def test_what_clients_send_is_understood_but_for_what_is_listed_with_its_reason() -> None:
+def test_nothing_that_clients_send_is_refused_under_the_analytics_pack() -> None:
+    """As by the listener, which answers what it does not forward."""
     refused = {}
     for row in client_statements():
-        facts = analyse(row["sql"], sample("sakila"))
-        if facts.opaque is not None:
-            refused[row["id"]] = facts.opaque.code
-    assert refused == golden(CLIENTS)
+        facts = answered(analyse(row["sql"], sample("sakila")))
+        if facts.opaque is not None or not is_permitted(row["sql"], facts):
+            refused[row["id"]] = (row["sql"], facts.opaque or facts.effect)
+    assert refused == {}
 
 
-def test_analysts_may_send_whatever_of_that_is_understood() -> None:
-    refused = []
-    for row in client_statements():
-        facts = analyse(row["sql"], sample("sakila"))
-        if facts.opaque is None and not is_permitted(row["sql"], facts):
-            refused.append((row["client"], row["sql"], facts.effect))
-    assert refused == []
+def test_only_settings_of_the_gateways_own_are_answered_without_the_target() -> None:
+    absorbed = {
+        row["sql"] for row in client_statements() if analyse(row["sql"], sample("sakila")).absorbed
+    }
+    assert absorbed == {
+        "/*M!100100 SET @@MAX_STATEMENT_TIME=0.000000 */",
+        "SET SESSION character_set_results = 'binary'",
+        "SET character_set_results = NULL",
+    }
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row["id"]) for row in administration()])
+def test_administration_is_refused_with_what_the_program_does_without_it(
+    row: Mapping[str, str],
+) -> None:
+    facts = analyse(row["sql"], sample("sakila"))
+    assert facts.opaque is not None
+    assert facts.opaque.code == "SQL_ADMINISTRATION"
+    assert "--" in facts.opaque.next_step
+    assert not is_permitted(row["sql"], answered(facts))

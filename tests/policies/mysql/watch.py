@@ -60,10 +60,10 @@ def fetch(connection: Any, sql: str) -> list[tuple[Any, ...]]:
 class Watched:
     """Runs statements, and says what is not as it was at the beginning."""
 
-    def __init__(self, server: MariaDbServer) -> None:
+    def __init__(self, server: MariaDbServer, database: str = "app") -> None:
         self.ran = 0
         self._server = server
-        self._runner, self._watcher = server.connect("app"), server.connect()
+        self._runner, self._watcher = server.connect(database), server.connect()
         fetch(self._runner, f"SET max_statement_time = {_LONGEST}")
         self._before = self._state()
 

@@ -64,7 +64,13 @@ async def test_the_gate_gets_the_callers_principal_and_the_exact_statement(door:
             "run_sql",
             {**READ, "params": [1, None, True, "null", 0.5], "reason": "why", "max_rows": 7},
         )
-    parameters = tuple(Parameter(v) for v in (b"1", None, b"true", b"null", b"0.5"))
+    parameters = (
+        Parameter(b"1", scalar="integer"),
+        Parameter(None),
+        Parameter(b"true", scalar="boolean"),
+        Parameter(b"null"),
+        Parameter(b"0.5", scalar="float"),
+    )
     statement = SqlStatement(READ["sql"], parameters, skip=0, max_rows=7)
     assert door.gateway.performed == [(ALICE, "shop", statement, "why")]
 

@@ -5,9 +5,11 @@ It stands for what no list of known killers has: a parser that hangs, dies, or w
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -63,11 +65,33 @@ def reach_out() -> Iterator[str]:
         "socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
         "socket pair": socket.socketpair,
         "pipe": os.pipe,
+        "removed file": lambda: Path("/tmp/ostiary-parser-remove").rmdir(),
+        "renamed file": lambda: Path("/tmp/ostiary-parser-remove").rename(
+            "/tmp/ostiary-parser-new"
+        ),
+        "made directory": lambda: Path("/tmp/ostiary-parser-made").mkdir(),
+        "mode": lambda: Path("/tmp/ostiary-parser-remove").chmod(0o777),
+        "parent's end": lambda: os.kill(os.getppid(), 0),
+        "process": os.fork,
+        "program": lambda: os.execv("/bin/true", ["true"]),
+        "priority": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+        "memory of the parent": lambda: read_memory(os.getppid()),
     }
     for name, way in ways.items():
         with suppress(OSError):
             way()
             yield name
+
+
+def read_memory(pid: int) -> None:
+    """Raises OSError where another process's memory is out of reach."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    content = ctypes.create_string_buffer(8)
+    ours = struct.pack("PN", ctypes.addressof(content), 8)
+    theirs = struct.pack("PN", id(None), 8)
+    got = libc.process_vm_readv(pid, ours, 1, theirs, 1, 0)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), "process_vm_readv")
 
 
 def shout(content: bytes) -> None:
@@ -99,6 +123,13 @@ def no_facts() -> Iterator[str]:
     yield ""
 
 
+def slander() -> Iterator[str]:
+    """Facts, and a claim that they took a thousand years. The first answer of a worker is 1."""
+    shout(wire.answer_frame(1, SqlFacts(SqlEffect.READ), 3e10))
+    sleep_for(60)
+    yield ""
+
+
 ACTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "sleep": sleep,
     "hang": hang,
@@ -110,6 +141,7 @@ ACTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "flood": flood,
     "twice": twice,
     "no facts": no_facts,
+    "slander": slander,
 }
 
 

@@ -34,7 +34,8 @@ from server.admission.settings import Limits
 from server.approvals.approvals import Approvals
 from server.backends import Backend, ColumnRule
 from server.gate import Gate
-from server.identity.oidc import Identified
+from server.native.login import KnownClient, Presented
+from server.native.waiting_room import WaitingRoom
 from server.parsing.in_process import InProcess
 from server.protocols.postgres.connector import PostgresConnector
 from server.protocols.postgres.listener import PostgresListener
@@ -86,11 +87,14 @@ class FindsNothing:
     async def spans(self, texts: Sequence[ScanText]) -> list[list[Span]]:
         return [[] for _ in texts]
 
+    async def column_spans(self, context: str, texts: Sequence[str]) -> dict[int, list[Span]]:
+        return {}
 
-async def identify(token: str) -> Identified:
-    if token != TOKEN:
+
+async def identify(presented: Presented) -> KnownClient:
+    if presented.secret != TOKEN:
         raise Unauthenticated("no")
-    return Identified(ADA, refused_from=time.time() + 600)
+    return KnownClient(ADA, refused_from=time.time() + 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,15 @@ async def opened(
     sample: SampleDatabase,
     store_database: PostgresDatabase,
     search_path: tuple[str, ...] = ("public",),
+    *,
+    statement_timeout: float = 60.0,
+    idle_limit: float = 600.0,
+    quiet_limit: float | None = None,
+    approval_wait: float = 0.0,
+    session_limit: float | None = None,
+    room: WaitingRoom | None = None,
 ) -> AsyncIterator[Door]:
-    """The whole of it, on a store of its own."""
+    """The whole of it, on a store of its own; limits are in seconds."""
     async with AsyncExitStack() as lifetime:
         store = await Store.open(store_database.dsn)
         lifetime.push_async_callback(store.close)
@@ -145,7 +156,15 @@ async def opened(
         journal = await Journal.open(store, gateway="test", digest_key=key)
         lifetime.push_async_callback(journal.close)
         labels = {("public", "customers", "ssn"): "pii"}
-        target = shop(sample, labels=labels, search_path=search_path)
+        target = shop(
+            sample,
+            labels=labels,
+            search_path=search_path,
+            statement_timeout=statement_timeout,
+            native_idle_in_transaction=idle_limit,
+            native_idle=quiet_limit,
+            native_session=session_limit,
+        )
         connector = PostgresConnector(target, credentials(sample))
         lifetime.push_async_callback(connector.close)
         rules = {(TableName("public", "customers"), "ssn"): ColumnRule("pii", "keep_last(4)")}
@@ -160,7 +179,9 @@ async def opened(
             Masker(PseudonymKey(b"a pseudonym key of 32 bytes long"), FindsNothing()),
             admission,
         )
-        listener = PostgresListener(gate, identify)
+        listener = PostgresListener(
+            gate, identify, approval_wait=approval_wait, room=room or WaitingRoom()
+        )
         host, port = await lifetime.enter_async_context(listener.serving("127.0.0.1", 0))
         door = Door(host, port, gate, store, sample)
         lifetime.callback(door.close)

@@ -49,6 +49,14 @@ def granted(
     return Grant(request, decision, gate._ONLY_THE_GATE)
 
 
+def judged(action: Action, facts: SqlFacts) -> Grant:
+    """A grant of a statement with these facts, for somebody who speaks the target's protocol."""
+    request = AccessRequest(
+        ADA, SHOP, action, Channel.POSTGRES, datetime.now(UTC), "session-1", facts=facts
+    )
+    return Grant(request, Decision(Effect.PERMIT, "test"), gate._ONLY_THE_GATE)
+
+
 def read(
     text: str, *parameters: str | None, skip: int = 0, max_rows: int = 0, time: float | None = None
 ) -> Grant:

@@ -72,7 +72,6 @@ replies = st.one_of(
     copies.map(lambda parts: b.CopyInResponse(*parts)),
     copies.map(lambda parts: b.CopyOutResponse(*parts)),
     copies.map(lambda parts: b.CopyBothResponse(*parts)),
-    st.builds(b.CopyOutData, content),
     st.builds(b.FunctionCallResponse, st.none() | content),
 )
 
@@ -122,7 +121,6 @@ BACKEND_CASES: list[tuple[bytes, b.BackendMessage]] = [
     (b"G\0\0\0\x09\0\0\x01\0\0", b.CopyInResponse(0, (0,))),
     (b"H\0\0\0\x07\0\0\0", b.CopyOutResponse(0, ())),
     (b"W\0\0\0\x07\x01\0\0", b.CopyBothResponse(1, ())),
-    (b"d\0\0\0\x05x", b.CopyOutData(b"x")),
     (b"c\0\0\0\x04", b.CopyOutDone()),
     (b"V\0\0\0\x08\xff\xff\xff\xff", b.FunctionCallResponse(None)),
     (b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0", b.NegotiateProtocolVersion(196608, ())),

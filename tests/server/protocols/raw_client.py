@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.codec import BackendReader, NeedData, RowRun
+from server.protocols.postgres.codec import BackendReader, CopyRun, NeedData, RowRun
 from server.protocols.postgres.startup import Login
 
-Reply = b.BackendMessage | RowRun
+Reply = b.BackendMessage | RowRun | CopyRun
 WITHIN = 20.0  # seconds
 
 
@@ -63,12 +63,12 @@ class RawClient:
         return seen
 
     async def to_the_end(self) -> list[Reply]:
-        """Everything until the connection is closed."""
+        """Everything until the connection is closed, if with what was sent unread."""
         seen: list[Reply] = []
         try:
             while True:
                 seen.append(await self.reply())
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return seen
 
     async def query(self, text: str) -> list[Reply]:
@@ -83,6 +83,8 @@ def tags(replies: list[Reply]) -> str:
         match reply:
             case RowRun(count=count):
                 words.append("D" * count)
+            case CopyRun(count=count):
+                words.append("d" * count)
             case b.ReadyForQuery(status):
                 words.append(f"Z{status} ")
             case _:

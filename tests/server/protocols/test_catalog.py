@@ -156,6 +156,44 @@ async def test_triggers_and_rules_are_marked_and_foreign_keys_are_not(
     assert (user_code(read, "ruled"), user_code(read, "orders")) == (True, False)
 
 
+ROW_POLICIES = """
+CREATE FUNCTION mine(text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+CREATE FUNCTION likes(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+CREATE OPERATOR <+> (LEFTARG = text, RIGHTARG = text, FUNCTION = likes);
+CREATE TABLE called (t text); CREATE POLICY p ON called USING (mine(t));
+CREATE TABLE compared (t text); CREATE POLICY p ON compared USING (t <+> 'x');
+CREATE TABLE plain (t text);
+CREATE POLICY p ON plain USING (t = current_user OR t = current_setting('app.tenant', true));
+CREATE TABLE looking (t text);
+CREATE POLICY p ON looking USING (EXISTS (SELECT FROM called c WHERE c.t = looking.t));
+CREATE VIEW over AS SELECT t FROM looking;
+"""
+SECURED = "; ".join(
+    f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
+    for name in ("called", "compared", "plain", "looking")
+)
+
+
+async def test_row_policies_that_call_users_functions_are_marked_where_they_are_in_force(
+    sample_database: SampleDatabase, admin: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    tables = ("called", "compared", "looking", "plain")
+
+    async def marked(*functions: str) -> tuple[set[str], bool]:
+        read = await snapshot(sample_database, functions=frozenset(functions))
+        found = {n for n in tables if read.relations[TableName("public", n)].planned_code}
+        return found, user_code(read, "over")
+
+    await admin.execute(ROW_POLICIES)
+    assert await marked() == (set(), False)
+    await admin.execute(SECURED)
+    assert await marked() == ({"called", "compared", "looking"}, True)
+    assert await marked("public.mine") == ({"compared"}, False)
+    assert await marked("public.mine", "public.likes") == (set(), False)
+    read = await snapshot(sample_database)
+    assert {name for name in tables if user_code(read, name)} == {"called", "compared"}
+
+
 async def test_only_safe_functions_are_listed_and_none_that_users_shadow(
     sample_database: SampleDatabase, admin: asyncpg.Connection[asyncpg.Record]
 ) -> None:

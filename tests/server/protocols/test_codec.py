@@ -17,6 +17,7 @@ from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import (
     NEED_DATA,
     BackendReader,
+    CopyRun,
     FrontendReader,
     FrontendState,
     NeedData,
@@ -24,7 +25,7 @@ from server.protocols.postgres.codec import (
 )
 from tests.server.protocols.messages import BACKEND_CASES, FRONTEND_CASES, commands, replies
 
-Message = f.FrontendMessage | b.BackendMessage | RowRun
+Message = f.FrontendMessage | b.BackendMessage | RowRun | CopyRun
 Reader = FrontendReader | BackendReader
 
 
@@ -109,7 +110,7 @@ def test_any_bytes_of_a_client_are_a_message_or_a_protocol_error(content: bytes)
             assert content.startswith(taken)
 
 
-@given(st.one_of(st.binary(max_size=60), framed(b"".join(b.MESSAGES) + b"D")))
+@given(st.one_of(st.binary(max_size=60), framed(b"".join(b.MESSAGES) + b"Dd")))
 def test_any_bytes_of_a_server_are_a_message_or_a_protocol_error(content: bytes) -> None:
     reader = BackendReader()
     try:
@@ -128,6 +129,12 @@ def test_rows_come_in_their_own_frames_and_are_counted() -> None:
     assert read(BackendReader(), [frames + end.encode()]) == [RowRun(frames, 3), end]
 
 
+def test_what_is_copied_out_comes_in_its_own_frames_and_is_counted() -> None:
+    frames = b"d\0\0\0\x06x\n" + b"d\0\0\0\x05\n"
+    end = b.CopyOutDone()
+    assert read(BackendReader(), [frames + end.encode()]) == [CopyRun(frames, 2), end]
+
+
 def test_rows_cut_anywhere_are_delivered_whole_and_once() -> None:
     frames = ROW_CODECS["postgres"].encode([[bytes([65 + i]) * i] for i in range(20)])
     runs = [m for m in read(BackendReader(), each(frames)) if isinstance(m, RowRun)]
@@ -144,17 +151,18 @@ def test_a_long_result_comes_in_chunks_of_about_64_kib() -> None:
 
 @pytest.mark.parametrize("length", [-1, 0, 3, codec.MAX_COMMAND + 1, 2**31 - 1])
 def test_a_length_out_of_range_fails_before_anything_is_held(length: int) -> None:
-    for reader in (ready(), BackendReader()):
-        reader.receive_data(b"d" + struct.pack("!i", length))
+    for reader, tag in ((ready(), b"d"), (BackendReader(), b"C")):
+        reader.receive_data(tag + struct.pack("!i", length))
         with pytest.raises(ProtocolError):
             reader.next_event()
 
 
 def test_a_row_longer_than_the_limit_fails() -> None:
-    reader = BackendReader()
-    reader.receive_data(b"D" + struct.pack("!i", codec.MAX_ROW + 1))
-    with pytest.raises(ProtocolError):
-        reader.next_event()
+    for tag in (b"D", b"d"):
+        reader = BackendReader()
+        reader.receive_data(tag + struct.pack("!i", codec.MAX_ROW + 1))
+        with pytest.raises(ProtocolError):
+            reader.next_event()
 
 
 def test_an_unknown_message_fails_at_its_first_byte() -> None:

@@ -60,7 +60,7 @@ def test_a_bind_without_its_execute_is_an_action_too() -> None:
 
 def test_what_asks_for_nothing_goes_under_the_sessions_own_grant() -> None:
     groups = planned(Planner(), f.Describe("S", "s"), f.Close("P", "p"), f.Sync())
-    assert [(g.asks, g.action, g.refusal) for g in groups] == [(Asks.NOTHING, None, None)] * 2
+    assert [(g.asks, g.action, g.refusal) for g in groups] == [(Asks.NOTHING, None, None)] * 3
 
 
 def test_names_do_not_outlive_their_portal_or_transaction() -> None:

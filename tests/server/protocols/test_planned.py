@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.protocols.postgres.planned import calling_when_planned, views_of, with_parents
+from server.protocols.postgres.planned import calling_when_planned, readers_of, with_parents
 
 OF_A_COLUMN = "({FUNCEXPR :funcid 17000 :funcresulttype 16 :args ({VAR :varno 1}) :location 7})"
 OF_A_CONSTANT = (
@@ -35,4 +35,6 @@ def test_what_the_administrator_allows_is_allowed_here_too() -> None:
 
 def test_parents_and_views_are_read_through_what_they_stand_on() -> None:
     assert with_parents({3}, [("1", "2"), ("2", "3"), ("7", "8")]) == {1, 2, 3}
-    assert views_of({3}, [("10", "3", "1"), ("11", "10", "1"), ("12", "4", "1")]) == {10, 11}
+    views = [("10", "3", "1"), ("11", "10", "1"), ("12", "4", "1")]
+    assert readers_of({3}, views) == {10, 11}
+    assert readers_of({3}, views, [("20", "11"), ("21", "12")]) == {10, 11, 20}

@@ -52,3 +52,10 @@ def test_of_a_plan_steps_named_relations_and_rows_are_left() -> None:
 @pytest.mark.parametrize("plan", [b"", b"[]", b"{}", b"[1", b'[{"Plan": 1}]', b"null"])
 def test_what_is_no_plan_has_no_steps(plan: bytes) -> None:
     assert list(_steps(plan, frozenset())) == []
+
+
+def test_a_plan_that_is_nested_deep_has_all_its_steps_in_order() -> None:
+    depth = 500
+    plan = b'[{"Plan": ' + b'{"Node Type": "Append", "Plans": [' * depth + b"]}" * depth + b"}]"
+    found = [int(step[0] or b"") for step in _steps(plan, frozenset())]
+    assert found == list(range(depth))

@@ -1,0 +1,1 @@
+"""Text streams under masks: terminals, logs, HTTP bodies. No input or output in here."""

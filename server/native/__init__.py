@@ -1,0 +1,1 @@
+"""What every native door needs besides its protocol: arrivals, targets, tokens, sessions."""

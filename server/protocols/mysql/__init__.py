@@ -1,0 +1,1 @@
+"""MySQL and MariaDB: codec (bytes <-> messages, no I/O), connector, listener."""

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+import pytest
+
+from masking.fast.scanner import FastScanner
+
+
+@pytest.fixture(scope="session")
+def fast() -> FastScanner:
+    return FastScanner()
