@@ -49,6 +49,7 @@ from server.explain import Explainer
 from server.gate import Gate
 from server.http_connection import BoundedConnection
 from server.http_server import HttpServer, among_workers
+from server.identity.certificates import ClientCertificates
 from server.identity.fetch import open_http
 from server.identity.oidc import IssuerSettings, Verifier
 from server.identity.recorded import AdmittedVerifier, RecordedVerifier, admitted
@@ -167,7 +168,8 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             Dispatcher.dispatching(store, approvals, journal, configuration.notifications)
         )
         webhooks = WebhookDesk(dispatcher)
-        live = LiveSessions(store, admission)
+        certificates = _certificates(configuration)
+        live = LiveSessions(store, admission, certificates)
         await lifetime.enter_async_context(live.watching())
         yield Running(
             configuration,
@@ -182,7 +184,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
             scanner,
             parsers,
             live,
-            NativeLogin(AdmittedVerifier(verifier), StoredTokens(store), admission),
+            NativeLogin(AdmittedVerifier(verifier), StoredTokens(store), admission, certificates),
         )
 
 
@@ -195,10 +197,16 @@ async def serve(path: Path, tell: Callable[[str], None], worker: Worker | None =
     async with running(configuration) as gateway, AsyncExitStack() as doors:
         if worker is not None:
             await doors.enter_async_context(worker.watching())
-        native = (gateway.gate, gateway.native_login.identify, gateway.live, worker)
+        login = gateway.native_login
+        native = (gateway.gate, login.identify, gateway.live, login.certificates, worker)
         await doors.enter_async_context(native_doors(configuration, *native))
         console = await doors.enter_async_context(_console(gateway))
         await _serve_http(gateway, console, partial(tell, _doors(configuration)), worker)
+
+
+def _certificates(configuration: Configuration) -> ClientCertificates | None:
+    found = configuration.identity.certificates
+    return ClientCertificates(found.name, found.authority, found.revoked) if found else None
 
 
 async def stdio(path: Path) -> None:

@@ -136,12 +136,32 @@ class Issuer(_Model):
     """The client of the approval page; without one, nobody signs in there through this issuer."""
 
 
+class Certificates(_Model):
+    """Client certificates that native doors take; `name` begins the ids of their principals.
+
+    Who it is, is a certificate's subject alternative name; its groups are the subject's
+    organisations.
+    """
+
+    name: Name = Field(examples=["machines"])
+    authority: FileReference = Field(examples=["file:tls/clients.pem"])
+    """Those who issue them, in PEM."""
+    revoked: FileReference | None = Field(default=None, examples=["file:tls/revoked.pem"])
+    """What they have revoked: a current list of each, in PEM. Read again when it changes."""
+
+
 class Identity(_Model):
+    certificates: Certificates | None = Field(
+        default=None, examples=["{name: machines, authority: file:tls/clients.pem}"]
+    )
     issuers: tuple[Issuer, ...] = Field(min_length=1, examples=["[{name: corp, issuer: …}]"])
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:
-        check_no_duplicates("issuer name", [issuer.name for issuer in self.issuers])
+        names = [issuer.name for issuer in self.issuers]
+        if self.certificates is not None:
+            names.append(self.certificates.name)
+        check_no_duplicates("issuer name", names)
         check_no_duplicates("issuer", [issuer.issuer for issuer in self.issuers])
         return self
 

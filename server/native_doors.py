@@ -7,12 +7,15 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from policies.errors import ConfigError
 from server.config import Configuration, MysqlListener, MysqlTarget, Tls
+from server.files import stamp
 from server.gate import Gate
+from server.identity.certificates import ClientCertificates
 from server.native.encryption import server_context
 from server.native.live import LiveSessions
 from server.native.login import KnownClient, Presented
@@ -36,6 +39,7 @@ async def native_doors(
     gate: Gate,
     identify: Identify,
     live: LiveSessions,
+    clients: ClientCertificates | None = None,
     worker: Worker | None = None,
 ) -> AsyncIterator[None]:
     """All of them, for as long as the context lasts. Raises `ConfigError`."""
@@ -43,13 +47,15 @@ async def native_doors(
     async with AsyncExitStack() as doors:
         for number, each in enumerate(configuration.listeners):
             door: _Door
-            before = _files(each.tls) if each.tls else ()
             protocols = () if isinstance(each, MysqlListener) else (ALPN,)
+            encryption = Encryption.of(each.tls, protocols, clients) if each.tls else None
+            before = encryption.files() if encryption else ()
+            tls = encryption.context() if encryption else None
             if isinstance(each, MysqlListener):
                 door = mysql.MysqlListener(
                     gate,
                     identify,
-                    tls=_encrypted(each.tls, protocols),
+                    tls=tls,
                     live=live,
                     approval_wait=approvals.native,
                     target=each.target or "",
@@ -59,32 +65,53 @@ async def native_doors(
                 door = postgres.PostgresListener(
                     gate,
                     identify,
-                    tls=_encrypted(each.tls, protocols),
+                    tls=tls,
                     live=live,
                     approval_wait=approvals.native,
                 )
             place = each.listen.host, each.listen.port or 0
             sockets = worker.sockets(str(number)) if worker else ()
             await doors.enter_async_context(door.serving(*place, sockets))
-            if each.tls:
-                await doors.enter_async_context(renewing(door, each.tls, protocols, before))
+            if encryption:
+                await doors.enter_async_context(renewing(door, encryption, before))
         yield
 
 
-def _encrypted(tls: Tls | None, protocols: Sequence[str]) -> ssl.SSLContext | None:
-    return server_context(tls.certificate, tls.key, protocols) if tls else None
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """What a door's TLS is made from, again whenever a file of it changes."""
+
+    certificate: Path
+    key: Path
+    protocols: Sequence[str] = ()
+    clients: ClientCertificates | None = None
+
+    @classmethod
+    def of(cls, tls: Tls, protocols: Sequence[str], clients: ClientCertificates | None) -> Self:
+        return cls(tls.certificate, tls.key, protocols, clients)
+
+    def context(self) -> ssl.SSLContext:
+        """Raises `ConfigError`."""
+        made = server_context(self.certificate, self.key, self.protocols)
+        if self.clients is not None:
+            self.clients.ask_for(made)
+        return made
+
+    def files(self) -> tuple[object, ...]:
+        """What changes whenever they do."""
+        authority = stamp(self.clients.authority) if self.clients else ()
+        return stamp(self.certificate), stamp(self.key), authority
 
 
 @asynccontextmanager
 async def renewing(
     door: _Door,
-    tls: Tls,
-    protocols: Sequence[str],
+    encryption: Encryption,
     before: tuple[object, ...],
     every: float = RENEW_EVERY,
 ) -> AsyncIterator[None]:
     """New connections get the certificate that the files hold now; `before`: as they were read."""
-    watch = asyncio.create_task(_renew(door, tls, protocols, before, every))
+    watch = asyncio.create_task(_renew(door, encryption, before, every))
     try:
         yield
     finally:
@@ -93,33 +120,20 @@ async def renewing(
 
 
 async def _renew(
-    door: _Door, tls: Tls, protocols: Sequence[str], before: tuple[object, ...], every: float
+    door: _Door, encryption: Encryption, before: tuple[object, ...], every: float
 ) -> None:
     """A pair that can't be taken leaves the old one, until the files change again."""
     while True:
         await asyncio.sleep(every)
-        if (now := _files(tls)) == before:
+        if (now := encryption.files()) == before:
             continue
         before = now
         try:
-            door.tls = server_context(tls.certificate, tls.key, protocols)
+            door.tls = encryption.context()
         except ConfigError as error:
             log.error("the old certificate is kept: %s", error)
         else:
-            log.info("the certificate %s is taken for new connections", tls.certificate)
-
-
-def _files(tls: Tls) -> tuple[object, ...]:
-    """What changes whenever the files do."""
-    return _file(tls.certificate), _file(tls.key)
-
-
-def _file(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+            log.info("the certificate %s is taken for new connections", encryption.certificate)
 
 
 def _kind(configuration: Configuration, listener: MysqlListener) -> Kind:

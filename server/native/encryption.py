@@ -6,6 +6,7 @@ What a client sends in clear before its handshake is never taken for what it sen
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from policies.errors import ConfigError
+
+_log = logging.getLogger("ostiary.native")
 
 HANDSHAKE_WITHIN: Final = 15.0  # seconds
 
@@ -44,10 +47,21 @@ async def streams(
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     within = HANDSHAKE_WITHIN if tls is not None else None
-    transport, _ = await loop.connect_accepted_socket(
-        lambda: protocol, connection, ssl=tls, ssl_handshake_timeout=within
-    )
+    address = connection.getpeername()
+    try:
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=tls, ssl_handshake_timeout=within
+        )
+    except ssl.SSLCertVerificationError as error:
+        _log.info("%s: the client's certificate is not taken: %s", address, error.verify_message)
+        raise
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def certificate_of(writer: asyncio.StreamWriter) -> bytes:
+    """What the client showed of itself and the handshake verified, in DER; empty for nothing."""
+    session = writer.get_extra_info("ssl_object")
+    return (session.getpeercert(binary_form=True) if session is not None else None) or b""
 
 
 async def received(connection: socket.socket, count: int) -> bytes:

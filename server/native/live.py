@@ -22,6 +22,7 @@ from recordings.journal import Record
 from recordings.store import STORE_ERRORS, AnyConnection, Store
 from server.admission import Admission
 from server.admission.flights import Flight
+from server.identity.certificates import ClientCertificates
 from server.native.login import TOKEN_EXPIRED, TOKEN_REVOKED, KnownClient
 from server.native_session import NativeSession
 from server.records import refused_call
@@ -90,7 +91,7 @@ Cancel = Callable[[], Awaitable[None]]
 @dataclass(slots=True, eq=False)
 class _Open:
     session: NativeSession
-    token: str
+    client: KnownClient
     flight: Flight
     cancel: Cancel | None = None
 
@@ -101,6 +102,7 @@ class LiveSessions:
 
     store: Store
     admission: Admission
+    certificates: ClientCertificates | None = None
     _open: dict[str, _Open] = field(default_factory=dict)
     _looked: float = 0.0
     _cancelling: set[asyncio.Task[None]] = field(default_factory=set)
@@ -116,6 +118,8 @@ class LiveSessions:
         request = session.opened.request
         target = request.target.name if request.target else ""
         document: dict[str, Json] = {"token": client.token, "address": address}
+        if client.certificate is not None:
+            document["certificate"] = client.certificate.fingerprint
         await session.gate.journal.accept(Record(session.id, "signed_in", document))
         who = client.principal
         row = (session.id, who.id, who.name, who.agent, target, request.channel.value, address)
@@ -123,7 +127,7 @@ class LiveSessions:
         async with flight:
             try:
                 await self._execute(_OPEN, *row, client.token)
-                self._open[session.id] = _Open(session, client.token, flight)
+                self._open[session.id] = _Open(session, client, flight)
                 yield
             finally:
                 self._open.pop(session.id, None)
@@ -243,17 +247,24 @@ class LiveSessions:
         for row in await connection.fetch(_SEEN, list(known)):
             if row["ended_by"]:
                 known[row["id"]].flight.end(Denied(_ended(row["ended_by"])))
-        tokens = {each.token for each in known.values() if each.token}
+        tokens = {each.client.token for each in known.values() if each.client.token}
         lost = {row["id"]: row["revoked"] for row in await connection.fetch(_LOST, list(tokens))}
         for each in known.values():
-            if each.token in lost:
-                refusal = TOKEN_REVOKED if lost[each.token] else TOKEN_EXPIRED
+            if each.client.token in lost:
+                refusal = TOKEN_REVOKED if lost[each.client.token] else TOKEN_EXPIRED
                 each.flight.end(Denied(refusal))
 
     async def _decide_again(self) -> None:
-        """Policies may have changed, and what is permitted at one time may not be at another."""
+        """Policies may have changed, and what is permitted at one time may not be at another.
+
+        So may what a certificate's authority has revoked.
+        """
         for each in tuple(self._open.values()):
             gate, opened = each.session.gate, each.session.opened.request
+            shown = each.client.certificate
+            lost = self.certificates.refusal(shown) if shown and self.certificates else None
+            if lost is not None:
+                each.flight.end(Denied(lost))
             decision = gate.decide(replace(opened, now=datetime.now(UTC)))
             if decision.effect is not Effect.PERMIT or decision.obligations:
                 each.flight.end(Denied(decision.refusal or unmet(decision)))

@@ -1,7 +1,7 @@
-"""Who a client of a native door is, by what it shows as its password.
+"""Who a client of a native door is, by what it shows as its password, or by its certificate.
 
-A gateway token, or an access token of an issuer's where one fits. Each use and each refusal is
-recorded, never what was shown.
+A password is a gateway token, or an access token of an issuer's where one fits. Each use and each
+refusal is recorded, never what was shown.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from policies.errors import Denied, Refusal, Unauthenticated
 from policies.model import Principal
 from recordings.journal import Record
 from server.admission import Admission
+from server.identity.certificates import (
+    CERTIFICATE_EXPIRED,
+    ClientCertificate,
+    ClientCertificates,
+)
 from server.identity.oidc import Identified
 from server.native.attempts import Attempts
 from server.native.tokens import PREFIX, GatewayToken, StoredTokens, id_of
@@ -26,21 +31,33 @@ NOT_ACCEPTED: Final = "the token was not accepted"
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a client shows: its secret, and what it wants by it, from where."""
+    """What a client shows: its secret, and what it wants by it, from where.
+
+    `certificate`, in DER, counts in place of a secret: who showed one was not asked for another.
+    """
 
     secret: str = field(repr=False)
     target: str
     protocol: str
     address: str
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownClient:
-    """Who it is, until when (seconds since 1970); `token` is a gateway token's id, or empty."""
+    """Who it is, until when (seconds since 1970), and what is said then.
+
+    `token` is a gateway token's id, or empty.
+    """
 
     principal: Principal
     refused_from: float
     token: str = ""
+    certificate: ClientCertificate | None = None
+
+    @property
+    def expired(self) -> Refusal:
+        return TOKEN_EXPIRED if self.certificate is None else CERTIFICATE_EXPIRED
 
 
 class Verifier(Protocol):
@@ -56,6 +73,7 @@ class NativeLogin:
     verifier: Verifier
     tokens: StoredTokens
     admission: Admission
+    certificates: ClientCertificates | None = None
     attempts: Attempts = field(default_factory=Attempts)
     clock: Callable[[], float] = time.monotonic
 
@@ -73,6 +91,8 @@ class NativeLogin:
             raise
 
     async def _identified(self, presented: Presented) -> KnownClient:
+        if presented.certificate:
+            return self._certified(presented)
         if not presented.secret.startswith(PREFIX):
             identified = await self.verifier.identify(presented.secret)
             return KnownClient(identified.principal, identified.refused_from)
@@ -84,6 +104,17 @@ class NativeLogin:
         self.admission.request(token.principal)
         await self.tokens.used(token.id)
         return KnownClient(token.principal, token.refused_from, token.id)
+
+    def _certified(self, presented: Presented) -> KnownClient:
+        if self.certificates is None:
+            raise Unauthenticated(NOT_ACCEPTED)
+        try:
+            known = self.certificates.identify(presented.certificate)
+        except Denied as denied:
+            self._note(presented, denied.refusal.code)
+            raise
+        self.admission.request(known.principal)
+        return KnownClient(known.principal, known.not_after, certificate=known)
 
     async def _opened(self, presented: Presented) -> GatewayToken:
         """The token whose secret was shown: guesses at one are limited, wherever they come from."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-_SIGNS: Final = x509.KeyUsage(
+SIGNS: Final = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
     key_encipherment=False,
@@ -43,7 +43,7 @@ class Certificates:
         root = (
             _draft("test authority", key=authority, authority=authority)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_SIGNS, critical=True)
+            .add_extension(SIGNS, critical=True)
         )
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         leaf = _draft("test server", key=server, authority=authority).add_extension(

@@ -43,6 +43,7 @@ class Client:
     codec: FrontendReader
     address: str = ""
     encrypted: bool = False
+    certificate: bytes = b""
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _wanting: bool = False

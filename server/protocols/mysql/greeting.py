@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from policies.errors import Denied, ProtocolError, Refusal
-from server.native.encryption import received, streams
+from server.native.encryption import certificate_of, received, streams
 from server.native.targets import target_named
 from server.protocols.mysql import capabilities as c
 from server.protocols.mysql.client import READ_BYTES, Client, ClientGone
@@ -70,7 +70,8 @@ async def arrived(
         reader, writer = await streams(connection, READ_BYTES, tls)
     except OSError:
         raise ClientGone from None
-    return Client(reader, writer, codec, address, encrypted=tls is not None)
+    shown = certificate_of(writer)
+    return Client(reader, writer, codec, address, encrypted=tls is not None, certificate=shown)
 
 
 def fields_without_nul(count: int) -> bytes:

@@ -37,7 +37,7 @@ from recordings.journal import Record
 from server.gate import Gate
 from server.native.accepting import accepting
 from server.native.live import LiveSessions
-from server.native.login import TOKEN_EXPIRED, KnownClient, Presented
+from server.native.login import KnownClient, Presented
 from server.native.stay import Stay
 from server.native.waiting_room import WaitingRoom
 from server.native_session import NativeSession, open_native
@@ -215,7 +215,7 @@ class MysqlListener:
         gate = open_native(self.gate, known.principal, asked.target, channel=Channel.MYSQL)
         stay = Stay()
         async with (
-            stay.until(known.refused_from - time(), TOKEN_EXPIRED),
+            stay.until(known.refused_from - time(), known.expired),
             gate as session,
             self._among_the_live(session, known, client),
         ):
@@ -241,13 +241,9 @@ class MysqlListener:
     async def _known(self, client: Client, asked: Hello) -> tuple[KnownClient, Hello]:
         if len(self._sessions) >= MAX_SESSIONS:
             raise BackendUnavailable("the gateway has too many clients now")
-        client.codec.expect(FrontendState.AUTHENTICATION)
-        await client.write(client.packets(AuthSwitch(CLEAR_PASSWORD)))
-        answer = await client.login_message()
-        if not isinstance(answer, AuthAnswer):
-            raise ProtocolError("expected a password")
-        presented = Presented(answer.password, asked.target, PROTOCOL, client.address)
-        return await self.identify(presented), asked
+        secret = "" if client.certificate else await _secret(client)
+        shown = (client.address, client.certificate)
+        return await self.identify(Presented(secret, asked.target, PROTOCOL, *shown)), asked
 
     async def _session(
         self, client: Client, session: NativeSession, asked: Hello, stay: Stay, number: int
@@ -316,6 +312,16 @@ KILLED: Final = Refusal(
     reason="The session was ended by KILL from another one of yours.",
     next_step="Connect again.",
 )
+
+
+async def _secret(client: Client) -> str:
+    """The password, in clear: within TLS."""
+    client.codec.expect(FrontendState.AUTHENTICATION)
+    await client.write(client.packets(AuthSwitch(CLEAR_PASSWORD)))
+    answer = await client.login_message()
+    if not isinstance(answer, AuthAnswer):
+        raise ProtocolError("expected a password")
+    return answer.password
 
 
 async def _refused(connection: socket.socket, denied: Denied) -> None:

@@ -11,7 +11,7 @@ import ssl
 from typing import Final
 
 from policies.errors import Denied, ProtocolError, Refusal
-from server.native.encryption import first_byte, received, said_more, streams
+from server.native.encryption import certificate_of, first_byte, received, said_more, streams
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import READ_BYTES, Client, ClientGone
 
@@ -72,7 +72,8 @@ async def _encrypted(
     if direct and (session is None or session.selected_alpn_protocol() != direct):
         writer.transport.abort()
         raise ProtocolError("direct TLS without this protocol's name")
-    return Client(reader, writer, address=address, encrypted=True)
+    shown = certificate_of(writer)
+    return Client(reader, writer, address=address, encrypted=True, certificate=shown)
 
 
 def require_encryption(client: Client, tls: ssl.SSLContext | None) -> None:

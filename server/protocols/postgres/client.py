@@ -32,6 +32,7 @@ class Client:
     codec: FrontendReader = field(default_factory=FrontendReader)
     address: str = ""
     encrypted: bool = False
+    certificate: bytes = b""
     _inbox: deque[f.Command] = field(default_factory=deque)
     _bytes: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)

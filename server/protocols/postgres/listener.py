@@ -35,7 +35,7 @@ from policies.model import Channel
 from server.gate import Gate
 from server.native.accepting import accepting
 from server.native.live import LiveSessions
-from server.native.login import TOKEN_EXPIRED, KnownClient, Presented
+from server.native.login import KnownClient, Presented
 from server.native.stay import Stay
 from server.native.waiting_room import WaitingRoom
 from server.native_session import NativeSession, open_native
@@ -169,7 +169,7 @@ class PostgresListener:
         gate = open_native(self.gate, known.principal, asked.target, channel=Channel.POSTGRES)
         stay = Stay()
         async with (
-            stay.until(known.refused_from - time(), TOKEN_EXPIRED),
+            stay.until(known.refused_from - time(), known.expired),
             gate as session,
             self._among_the_live(session, known, client),
         ):
@@ -191,9 +191,15 @@ class PostgresListener:
         if len(self._sessions) >= MAX_SESSIONS:
             raise BackendUnavailable("the gateway has too many clients now")
         asked: Hello = hello(message)
-        await client.write(asked.answer, b.AuthenticationRequest(3).encode())
-        secret = expect_password(await client.login_message())
-        known = await self.identify(Presented(secret, asked.target, PROTOCOL, client.address))
+        known = await self.identify(
+            Presented(
+                await _secret(client, asked),
+                asked.target,
+                PROTOCOL,
+                client.address,
+                client.certificate,
+            )
+        )
         client.codec.expect(FrontendState.READY)
         return known, asked
 
@@ -253,6 +259,15 @@ SESSION_LIMIT: Final = Refusal(
     reason="The session has lasted as long as sessions on this target may.",
     next_step="Connect again.",
 )
+
+
+async def _secret(client: Client, asked: Hello) -> str:
+    """The password; nobody who has shown a certificate is asked for one."""
+    if client.certificate:
+        await client.write(asked.answer)
+        return ""
+    await client.write(asked.answer, b.AuthenticationRequest(3).encode())
+    return expect_password(await client.login_message())
 
 
 def _digest(request: f.CancelRequest) -> str:

@@ -13,9 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from server.config import Tls
-from server.native.encryption import server_context
-from server.native_doors import _files, renewing
+from server.native_doors import Encryption, renewing
 from tests.e2e.certificates import Certificates
 
 pytestmark = pytest.mark.anyio
@@ -41,11 +39,11 @@ async def test_a_new_pair_is_taken_and_a_broken_one_is_not(
     for name in ("live", "next"):
         (tmp_path / name).mkdir()
     live, following = (Certificates.make(tmp_path / name) for name in ("live", "next"))
-    tls = Tls.model_construct(certificate=live.certificate, key=live.key)
-    first = server_context(live.certificate, live.key)
+    encryption = Encryption(live.certificate, live.key)
+    first = encryption.context()
     door: Any = SimpleNamespace(tls=first)
     caplog.set_level(logging.INFO, "ostiary.native_doors")
-    async with renewing(cast("Any", door), tls, (), _files(tls), every=0.01):
+    async with renewing(cast("Any", door), encryption, encryption.files(), every=0.01):
         old = await shown(door.tls)
         # The new certificate with the old key, then no certificate at all, then one of nobody's.
         shutil.copy(following.certificate, live.certificate)
