@@ -68,6 +68,8 @@ class Backend:
     by_path: dict[tuple[str, ...], Catalog | None] = field(default_factory=dict)
     names: Mapping[tuple[TableName, str], tuple[str, ...]] = field(default_factory=dict)
     """Columns of free text, and the names of people and places that are looked for in each."""
+    best_effort: bool = False
+    """Whether what only reads may run before its record is durable."""
 
     @property
     def labels(self) -> frozenset[str]:

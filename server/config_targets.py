@@ -59,6 +59,8 @@ class _DatabaseTarget(_Model):
     columns: tuple[ColumnRule, ...] = ()
     ner: tuple[NamesInColumn, ...] = ()
     sessions: SessionLimits = Field(default_factory=SessionLimits, examples=["{idle: 1h}"])
+    recording: Literal["durable", "best_effort"] = "durable"
+    """`best_effort`: reads in native sessions run before their record is on disk, by up to 1 s."""
 
     @property
     def encrypted(self) -> bool:

@@ -204,7 +204,7 @@ class Gate:
         if decision.effect is not Effect.PERMIT or decision.obligations:
             await self._refuse(request, decision)
             raise Denied(unknown_target(target))
-        opening = (records.opened(request, decision),)
+        opening = (records.opened(request, decision, best_effort=backend.best_effort),)
         return Grant(request, decision, _ONLY_THE_GATE), backend, opening
 
     async def _refuse(self, request: AccessRequest, decision: Decision) -> None:

@@ -99,8 +99,18 @@ class NativeSession(Session):
             else:
                 to_commit.append(records.decided(request, decision))
                 admitted.append(self._substitute(decision.refusal or unmet(decision)))
-        await self.gate.journal.commit(*to_commit)
+        await self._keep(to_commit, admitted)
         return admitted
+
+    async def _keep(
+        self, intents: Sequence[Record], admitted: Sequence[Grant | Substitute | Pending]
+    ) -> None:
+        """Before anything is sent: durable, but for reads where the target's setting says less."""
+        if self.backend.best_effort and all(_only_reads(each) for each in admitted):
+            for intent in intents:
+                await self.gate.journal.accept(intent)
+        else:
+            await self.gate.journal.commit(*intents)
 
     async def admit_together(self, actions: Sequence[Action]) -> list[Grant] | Substitute:
         """Admit several that are sent as one message, or none; all intents share one commit."""
@@ -112,7 +122,7 @@ class NativeSession(Session):
             records.intent(grant.request, grant.decision, ordinal=ordinal)
             for ordinal, grant in enumerate(grants)
         ]
-        await self.gate.journal.commit(*intents)
+        await self._keep(intents, grants)
         return grants
 
     async def _alike(self, action: Action) -> Grant:
@@ -267,6 +277,11 @@ class NativeSession(Session):
         else:
             async with self.results(granted) as results:
                 yield results
+
+
+def _only_reads(admitted: Grant | Substitute | Pending) -> bool:
+    facts = admitted.request.facts if isinstance(admitted, Grant) else None
+    return facts is not None and facts.read_only
 
 
 _BUILT_IN: Final = ("pg_catalog.", "information_schema.")

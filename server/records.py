@@ -52,9 +52,10 @@ def principal_document(principal: Principal) -> dict[str, Json]:
     }
 
 
-def opened(request: AccessRequest, decision: Decision) -> Record:
+def opened(request: AccessRequest, decision: Decision, *, best_effort: bool) -> Record:
     """A caller is let in to one target: the intent of its `Connect`, and who is behind it."""
     target = request.target
+    recording: dict[str, Json] = {"recording": "best_effort"} if best_effort else {}
     return Record(
         request.session,
         "session_opened",
@@ -68,6 +69,7 @@ def opened(request: AccessRequest, decision: Decision) -> Record:
             "effect": decision.effect.value,
             "policy_version": decision.policy_version,
             "questions": _questions(decision),
+            **recording,
             **_audits(decision),
         },
     )

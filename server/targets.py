@@ -29,7 +29,9 @@ def backend_of(name: str, target: Target, analyst: Analyst) -> Backend:
     }
     description = DescribedTarget(name, target.kind, target.environment, frozenset(target.groups))
     connector = _connector(name, target, analyst)
-    return Backend(description, connector, rules, analyst, names=names_of(target))
+    best_effort = target.recording == "best_effort"
+    names = names_of(target)
+    return Backend(description, connector, rules, analyst, names=names, best_effort=best_effort)
 
 
 def _connector(name: str, target: Target, analyst: Analyst) -> Connector:
