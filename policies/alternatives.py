@@ -128,7 +128,7 @@ def _changes(request: AccessRequest, facts: SqlFacts, catalog: Catalog) -> Itera
     if facts.labels_filtered:
         words = "leave labelled columns out of WHERE, ORDER BY and GROUP BY"
         yield Change(words, _with_facts(_not_filtered))
-    if facts.effect is SqlEffect.WRITE and not _copies(facts):
+    if facts.effect is SqlEffect.WRITE and facts.tables and not _copies(facts):
         tables = ", ".join(sorted({str(use.table) for use in _named(facts)}))
         yield Change(f"only read {tables}, with a SELECT", _with_facts(_as_read))
     yield from _table_changes(facts, catalog)

@@ -31,6 +31,7 @@ from policies.model import (
     SqlPrepare,
 )
 from policies.questions import (
+    ON_CHANNELS,
     WRITE_MASKED,
     Asked,
     Entity,
@@ -352,6 +353,8 @@ def _volatile_names(sets: PolicySets) -> Iterator[str]:
 def _default_deny(asked: Asked) -> Refusal:
     if asked.action == WRITE_MASKED:
         return write_back.refusal(asked)
+    if asked.action in ON_CHANNELS.values():
+        return _no_channel(asked)
     span = asked.use.span if asked.use else None
     return _not_permitted(asked.subject, span, _NEXT_STEPS.get(asked.action, _ASK))
 
@@ -364,6 +367,16 @@ def _not_permitted(subject: str, span: tuple[int, int] | None, next_step: str) -
         next_step,
         subject=subject,
         span=span,
+    )
+
+
+def _no_channel(asked: Asked) -> Refusal:
+    return Refusal(
+        "NOTIFICATIONS",
+        f"{asked.subject} is not permitted for you.",
+        "Ask for the rows that changed; or ask whoever administers the gateway for a policy that"
+        f" permits {asked.action} on this channel.",
+        subject=asked.subject,
     )
 
 

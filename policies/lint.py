@@ -35,7 +35,7 @@ from policies.mentions import (
 )
 from policies.model import Target
 from policies.policy_text import split_policies
-from policies.questions import WRITE_MASKED
+from policies.questions import ON_CHANNELS, WRITE_MASKED
 
 _DECIDE: Final = "approval.decide"
 
@@ -170,7 +170,7 @@ def _wide(policy: Policy) -> Iterator[Finding]:
         yield _warning(policy, "permits everybody who signs in", advice)
 
 
-_STATEMENTS: Final = frozenset({"connect", WRITE_MASKED}).union(
+_STATEMENTS: Final = frozenset({"connect", WRITE_MASKED, *ON_CHANNELS.values()}).union(
     *(members()[group] for group in ("read", "change", "destroy", "admin"))
 )
 

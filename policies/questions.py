@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, assert_never
 
 from policies.model import (
@@ -38,6 +39,8 @@ Entity = Mapping[str, Any]
 Uid = Mapping[str, str]
 
 WRITE_MASKED: Final = "sql.write_masked"
+ON_CHANNELS: Final = MappingProxyType({"listen": "sql.listen", "notify": "sql.notify"})
+"""The kinds of statements that policy is asked about with their channel, and the actions."""
 
 _ONE_GATEWAY: Final = "ostiary"
 _TARGET_ACTIONS: Final = {
@@ -178,7 +181,12 @@ def _of_statement(request: AccessRequest) -> Iterator[Asked]:
     yield _on_target(request, "sql.query", context)
     if facts.effect in _TARGET_ACTIONS:
         yield _on_target(request, _TARGET_ACTIONS[facts.effect], context)
-    if facts.effect in (SqlEffect.WRITE, SqlEffect.DDL) and not _names_change(facts):
+    for kind in facts.kinds & ON_CHANNELS.keys():
+        asked = _on_target(request, ON_CHANNELS[kind], context)
+        yield replace(asked, subject=f"{asked.subject}, channel {', '.join(facts.channels)}")
+    if facts.effect in (SqlEffect.WRITE, SqlEffect.DDL) and not (
+        _names_change(facts) or facts.channels
+    ):
         raise Unanswerable("the statement changes something, and its facts do not say what")
     for use in facts.tables:
         yield _of_table(target, facts, use)
@@ -236,6 +244,7 @@ def _sql_context(facts: SqlFacts, use: TableUse | None) -> Mapping[str, Any]:
         "locks": sorted(facts.locks),
         "operators": sorted(facts.operators),
         "casts": sorted(facts.casts),
+        "channels": sorted(facts.channels),
         "statement_count": facts.statement_count,
         **({} if facts.limit is None else {"limit": facts.limit}),
         **({"through": use.through} if use and use.through else {}),

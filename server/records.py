@@ -204,6 +204,7 @@ def facts_document(facts: SqlFacts | None) -> dict[str, Json] | None:
         "locks": sorted(facts.locks),
         "operators": sorted(facts.operators),
         "casts": sorted(facts.casts),
+        **({"channels": sorted(facts.channels)} if facts.channels else {}),
         "statement_count": facts.statement_count,
         "opaque": facts.opaque.code if facts.opaque else None,
         **_named(facts),

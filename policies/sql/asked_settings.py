@@ -5,7 +5,9 @@ SQLAlchemy sends `current_setting($1::VARCHAR)`. Text and facts are the same for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from policies.model import Action, Parameter, SqlPlan, SqlStatement
@@ -21,11 +23,21 @@ _NOT_SHOWN: Final = Opaque(
 )
 
 
-_GATEWAYS: Final = Opaque(
-    "SETTING_NOT_ALLOWED",
-    "Time limits are the gateway's, and a call is alone in its session.",
-    "Leave the setting out.",
+_OF_SESSIONS: Final[Mapping[str, Opaque]] = MappingProxyType(
+    {
+        SET_LIMIT: Opaque(
+            "SETTING_NOT_ALLOWED",
+            "Time limits are the gateway's, and a call is alone in its session.",
+            "Leave the setting out.",
+        ),
+        "listen": Opaque(
+            "NOTIFICATIONS",
+            "A call is alone in its session, and nothing would be heard after it.",
+            "Ask for the rows that changed; or LISTEN in a session at the PostgreSQL listener.",
+        ),
+    }
 )
+"""Kinds of statements that have a meaning only for what comes after them in their session."""
 
 
 def asked_by_parameters(facts: SqlFacts, action: Action) -> SqlFacts:
@@ -39,10 +51,9 @@ def asked_by_parameters(facts: SqlFacts, action: Action) -> SqlFacts:
 
 
 def of_one_call(facts: SqlFacts) -> SqlFacts:
-    """The facts of a statement that stands alone: a time limit that it sets is gone after it."""
-    if SET_LIMIT not in facts.kinds:
-        return facts
-    return replace(facts, effect=SqlEffect.OPAQUE, opaque=_GATEWAYS)
+    """The facts of a statement that stands alone: what it does to its session is gone after it."""
+    why = next((_OF_SESSIONS[kind] for kind in facts.kinds if kind in _OF_SESSIONS), None)
+    return facts if why is None else replace(facts, effect=SqlEffect.OPAQUE, opaque=why)
 
 
 def _is_shown(parameter: Parameter) -> bool:

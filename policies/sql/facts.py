@@ -139,6 +139,7 @@ class SqlFacts:
     so that no door forwards it; one that answers it itself, without the target, is the exception
     (`policies.sql.mysql.absorbed`).
     `settings_named`: pg_settings is asked for by written-out names, of settings that are shown.
+    `channels`: the channel of LISTEN, UNLISTEN or NOTIFY, as the server folds it.
     `copied`: how COPY sends what it reads to the client, if it does.
     `named`: what is done with a prepared statement or a cursor by its name in SQL.
     """
@@ -170,6 +171,7 @@ class SqlFacts:
     settings_named: bool = False
     named: Named | None = None
     stored_outputs: tuple[tuple[int, TableName, str], ...] = ()
+    channels: frozenset[str] = frozenset()
 
     def __hash__(self) -> int:
         # Facts are looked up at every call: by what tells statements apart, and is hashed already.

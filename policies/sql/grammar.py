@@ -107,7 +107,9 @@ _FIELDS: Final = {
     "VariableSetStmt": "kind name args is_local jumble_args location",
     "DiscardStmt": "target",
     "ClosePortalStmt": "portalname",
+    "ListenStmt": "conditionname",
     "UnlistenStmt": "conditionname",
+    "NotifyStmt": "conditionname payload",
     "DeallocateStmt": "name isall location",
     "TransactionStmt": "kind options savepoint_name location",
     "PrepareStmt": "name argtypes query",
@@ -137,15 +139,11 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 )
 
 
-_REFUSED: Final = {"ListenStmt": "NOTIFICATIONS", "NotifyStmt": "NOTIFICATIONS"}
-
-
 def checked(kind: str, body: Tree) -> Tree:
     """The body of a node, once its kind and all its fields are known."""
     known = FIELDS.get(kind)
     if known is None:
-        code = _REFUSED.get(kind, "SQL_NOT_UNDERSTOOD")
-        raise NotUnderstood(code, f"{kind} is not understood", location_of(body))
+        raise NotUnderstood("SQL_NOT_UNDERSTOOD", f"{kind} is not understood", location_of(body))
     if body.keys() <= known:
         return body
     unknown = min(body.keys() - known)

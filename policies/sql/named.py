@@ -57,23 +57,23 @@ def by_name(kind: str, body: Tree, types: Types) -> Named | None:
             for node in body.get("argtypes", []):
                 types.type_name(unwrap_as("TypeName", node))
             begins = _begins(types.findings.encoded, "as", body["query"])
-            return Named("prepare", _name(body["name"]), begins)
+            return Named("prepare", followed_name(body["name"]), begins)
         case "DeclareCursorStmt":
             _check_options(body.get("options", 0))
             begins = _begins(types.findings.encoded, "for", body["query"])
-            return Named("declare", _name(body["portalname"]), begins)
+            return Named("declare", followed_name(body["portalname"]), begins)
         case "ExecuteStmt":
             for node in body.get("params", []):
                 _check_argument(node, types)
-            return Named("execute", _name(body["name"]))
+            return Named("execute", followed_name(body["name"]))
         case "FetchStmt":
             named = "move" if body.get("ismove") else "fetch"
-            return Named(named, _name(body["portalname"]), rows=_rows(body))
+            return Named(named, followed_name(body["portalname"]), rows=_rows(body))
         case _:
             return None
 
 
-def _name(name: str) -> str:
+def followed_name(name: str) -> str:
     """The server cuts long names, and folds other letters than these by its own encoding."""
     if name.isascii() and 0 < len(name) <= LONGEST_NAME:
         return name

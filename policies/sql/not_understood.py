@@ -15,7 +15,6 @@ NEXT_STEPS: Final[Mapping[str, str]] = MappingProxyType(
         "SQL_SYNTAX": "Correct the statement; it must be valid PostgreSQL.",
         "SQL_MULTIPLE_STATEMENTS": "Send the statements one at a time, one call for each.",
         "SQL_NOT_UNDERSTOOD": "Write it as a plain SELECT, INSERT, UPDATE or DELETE.",
-        "NOTIFICATIONS": "Ask for the rows that changed: no notification passes the gateway.",
         "RELATION_UNKNOWN": "Name an existing table or view, with its schema if need be.",
         "RELATION_SENSITIVE": "Leave this relation out; it holds secrets or system state.",
         "FUNCTION_NOT_ALLOWED": "Leave the function out, or have the administrator allow it.",

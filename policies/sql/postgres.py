@@ -15,7 +15,7 @@ from policies.sql.findings import Findings
 from policies.sql.grammar import unwrap, unwrap_as
 from policies.sql.lineage import CLEAN, Output, Scope, Shape, exact_shape
 from policies.sql.locks import lock_tables
-from policies.sql.named import NO_SESSION, by_name
+from policies.sql.named import NO_SESSION, by_name, followed_name
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree, parse_one
 from policies.sql.partly_shown import SETTINGS, asks_settings_by_name, check_secrets
@@ -123,6 +123,8 @@ class _Analysis:
                 return self._facts(SqlEffect.READ, Shape((), 0))
             case "TransactionStmt":
                 return self._transaction(body)
+            case "NotifyStmt":
+                return self._notify(body)
         named = by_name(kind, body, self._walker)
         if named is not None:
             return self._by_name(named)
@@ -173,7 +175,8 @@ class _Analysis:
             self._findings.touch(change.reads, "select", "name")
         shape = _ONE_CLEAN_COLUMN if kind == "SelectStmt" else Shape((), 0)
         facts = self._facts(SqlEffect.SESSION, shape)
-        return replace(facts, path_change=change.path, named=change.named)
+        channels = frozenset({change.channel} - {""})
+        return replace(facts, path_change=change.path, named=change.named, channels=channels)
 
     def _by_name(self, named: Named) -> SqlFacts:
         """What it does is known only to a session, which knows what the name stands for."""
@@ -190,6 +193,11 @@ class _Analysis:
         self._findings.kinds.add(kind)
         facts = self._facts(SqlEffect.TRANSACTION, Shape((), 0))
         return replace(facts, savepoint=body.get("savepoint_name", ""))
+
+    def _notify(self, body: Tree) -> SqlFacts:
+        channel = followed_name(body["conditionname"])
+        self._findings.kinds.add("notify")
+        return replace(self._facts(SqlEffect.WRITE, Shape((), 0)), channels=frozenset({channel}))
 
     def _facts(self, effect: SqlEffect, shape: Shape) -> SqlFacts:
         return self._findings.facts(effect, shape)

@@ -15,6 +15,7 @@ from policies.sql import search_path, settings
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.facts import Named, PathChange
 from policies.sql.grammar import strings, unwrap, unwrap_as
+from policies.sql.named import followed_name
 from policies.sql.names import check_operator, find_relation
 from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import Tree
@@ -47,13 +48,15 @@ _CHARACTERISTICS: Final = ("TRANSACTION", "SESSION CHARACTERISTICS")
 class SessionChange:
     """What a statement is called among kinds, and what becomes of the search path, or of a name.
 
-    `reads`: the relation that it finds the names of settings in.
+    `reads`: the relation that it finds the names of settings in. `channel`: that of LISTEN, and of
+    UNLISTEN unless it gives back all.
     """
 
     kind: str
     path: PathChange | None = None
     named: Named | None = None
     reads: Relation | None = None
+    channel: str = ""
 
 
 def session_change(kind: str, body: Tree, catalog: Catalog) -> SessionChange | None:
@@ -69,8 +72,10 @@ def session_change(kind: str, body: Tree, catalog: Catalog) -> SessionChange | N
         case "ClosePortalStmt":
             named = Named("close", body.get("portalname", ""))
             return SessionChange("close", named=named)
+        case "ListenStmt":
+            return SessionChange("listen", channel=followed_name(body["conditionname"]))
         case "UnlistenStmt":
-            return SessionChange("unlisten")
+            return SessionChange("unlisten", channel=body.get("conditionname", ""))
         case "DeallocateStmt":
             named = Named("deallocate", body.get("name", ""))
             return SessionChange("deallocate", named=named)

@@ -42,6 +42,12 @@ BOUND_BEFORE: Final = Opaque(
     "Bind the statement again, and run it at once.",
 )
 
+NOT_HEARD: Final = Opaque(
+    "NOTIFICATIONS",
+    "What is said on a channel is not passed on.",
+    "Ask for the rows that changed.",
+)
+
 # Answers that end a message which has no result of its own.
 _ACKNOWLEDGED: Final = (b.ParseComplete.tag, b.BindComplete.tag, b.CloseComplete.tag)
 _STREAMED: Final = (f.Bind, f.Describe, f.Close, f.Flush, f.Sync)
@@ -93,6 +99,8 @@ class PostgresNativeConnection:
             why, next_step = facts.copied.why, facts.copied.next_step
             opaque = Opaque("COPY_OUT", why, next_step)
             return replace(facts, effect=SqlEffect.OPAQUE, opaque=opaque)
+        if "listen" in facts.kinds:
+            return replace(facts, effect=SqlEffect.OPAQUE, opaque=NOT_HEARD)
         facts = self.own_changes.judged(facts)
         stage = action.stage if isinstance(action, SqlStatement) else Stage.WHOLE
         if stage is Stage.WHOLE or isinstance(action, SqlPrepare):

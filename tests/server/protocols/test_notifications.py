@@ -1,35 +1,49 @@
 """Notifications: what other sessions say on a channel reaches no client of the listener.
 
-Payloads are text of somebody's, which no rule about columns covers. So LISTEN and NOTIFY are
-refused, and what a server sends all the same is dropped. (UNLISTEN only gives back, and runs.)
+Payloads are text of somebody's, which no rule about columns covers. So LISTEN is refused, and what
+a server sends all the same is dropped. NOTIFY is policy's to permit. (UNLISTEN only gives back.)
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from policies.sql.postgres import analyse
+from policies import cedar
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from tests.fixtures.postgres import PostgresDatabase, SampleDatabase, execute
-from tests.policies.catalogs import catalog
 from tests.server.protocols.gateway import Door, opened
-from tests.server.protocols.raw_client import Reply, errors, tags
+from tests.server.protocols.raw_client import RawClient, Reply, errors, tags
 
 pytestmark = pytest.mark.anyio
 
 SECRET: Final = "219-09-9991"
 LISTENS: Final = "BEGIN LISTEN gossip; RETURN NEW; END"
+POLICIES: Final = """
+@id("everybody")
+permit (
+  principal,
+  action in [Action::"connect", Action::"read", Action::"change", Action::"sql.session"],
+  resource
+);
+@id("channels")
+permit (principal, action in [Action::"sql.listen", Action::"sql.notify"], resource)
+when { ["orders", "Orders"].containsAll(context.sql.channels) };
+"""
 
 
 @pytest.fixture(scope="module")
 async def door(
-    shop_database: SampleDatabase, store_database: PostgresDatabase
+    shop_database: SampleDatabase,
+    store_database: PostgresDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Door]:
     async with opened(shop_database, store_database) as made:
+        made.gate.decision_point = policies(tmp_path_factory.mktemp("policies"))
         await execute(
             shop_database.dsn,
             "CREATE TABLE heard (a text); GRANT ALL ON heard TO PUBLIC",
@@ -40,13 +54,28 @@ async def door(
         yield made
 
 
+def policies(directory: Path) -> cedar.CedarDecisionPoint:
+    (directory / "all.cedar").write_text(POLICIES)
+    return cedar.load(directory)
+
+
 async def say(door: Door) -> None:
     """What another session tells everybody who listens."""
     await execute(door.sample.dsn, f"NOTIFY gossip, '{SECRET}'")
 
 
-def heard(replies: list[Reply]) -> list[Reply]:
+def heard(replies: list[Reply]) -> list[b.NotificationResponse]:
     return [each for each in replies if isinstance(each, b.NotificationResponse)]
+
+
+async def run(client: RawClient, text: str, *, extended: bool) -> list[Reply]:
+    if not extended:
+        return await client.query(text)
+    client.send(f.Parse("", text), f.Bind("", ""), f.Execute(""), f.Sync())
+    return await client.until_ready()
+
+
+EITHER_PROTOCOL = pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 
 
 @pytest.mark.parametrize(
@@ -62,26 +91,28 @@ def heard(replies: list[Reply]) -> list[Reply]:
         "PREPARE p AS SELECT 1; LISTEN gossip",
     ],
 )
-@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+@EITHER_PROTOCOL
 async def test_no_client_listens_or_notifies(door: Door, text: str, extended: bool) -> None:
     client, other = await door.client(), await door.direct()
     await other.query("LISTEN gossip")
-    if extended:
-        client.send(f.Parse("", text), f.Bind("", ""), f.Execute(""), f.Sync())
-        replies = await client.until_ready()
-    else:
-        replies = await client.query(text)
-    assert errors(replies)
+    assert errors(await run(client, text, extended=extended))
     assert not heard(await other.query("SELECT 1"))
     await say(door)
     assert tags(await client.query("SELECT 1")) == "TDCZI"
 
 
-@pytest.mark.parametrize("text", ["LISTEN gossip", "NOTIFY gossip, 'x'"])
-def test_the_refusal_has_a_code_of_its_own(text: str) -> None:
-    opaque = analyse(text, catalog()).opaque
-    assert opaque is not None
-    assert opaque.code == "NOTIFICATIONS"
+@EITHER_PROTOCOL
+async def test_what_policy_permits_is_said_at_commit(door: Door, extended: bool) -> None:
+    client, other = await door.client(), await door.direct()
+    await other.query('LISTEN "Orders"')
+    assert not errors(await run(client, "NOTIFY \"Orders\", 'one'", extended=extended))
+    assert [each.payload for each in heard([await other.reply()])] == ["one"]
+    for text in ("BEGIN", "NOTIFY \"Orders\", 'two'", "ROLLBACK", "BEGIN"):
+        assert not errors(await run(client, text, extended=extended))
+    assert not errors(await run(client, "NOTIFY \"Orders\", 'three'", extended=extended))
+    assert not heard(await other.query("SELECT 1"))
+    assert not errors(await run(client, "COMMIT", extended=extended))
+    assert [each.payload for each in heard([await other.reply()])] == ["three"]
 
 
 async def test_what_a_trigger_listens_to_reaches_nobody(door: Door) -> None:
