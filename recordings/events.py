@@ -114,6 +114,18 @@ class Native:
 
 
 @dataclass(frozen=True, slots=True)
+class Notification:
+    """What somebody said on a channel that the session listens to; it belongs to no statement.
+
+    `process` is the server's number of the session that said it.
+    """
+
+    channel: str
+    payload: str
+    process: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """The request waits for a person; more events follow, or `Denied` is raised.
 

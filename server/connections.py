@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from policies.model import SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.catalog import Catalog
 from policies.sql.facts import Named, Opaque, SqlFacts, TableName
-from recordings.events import Results
+from recordings.events import Notification, Results
 from recordings.rows import Row
 from server.meant import Meant
 
@@ -27,6 +27,20 @@ class Surroundings:
     database: str
     search_path: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came on channels that a session listens to, each with the grant of its LISTEN.
+
+    `flooded`: so much came that the rest was dropped.
+    """
+
+    told: Sequence[tuple[Grant, Notification]] = ()
+    flooded: bool = False
+
+
+NOTHING_HEARD: Final = Heard()
 
 
 class CatalogChanged(Exception):
@@ -106,6 +120,10 @@ class NativeConnection(Connection, Protocol):
     @property
     def time_limit(self) -> float:
         """Seconds that one statement may run here, whatever its caller has set on the target."""
+        ...
+
+    def heard(self) -> Heard:
+        """What came on channels that the session listens to since this was asked last."""
         ...
 
     async def cancel(self) -> None:

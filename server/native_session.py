@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from time import monotonic
 from typing import Final
@@ -28,12 +29,13 @@ from policies.model import (
 from policies.sql.catalog import Catalog
 from policies.sql.facts import Named, Opaque, SqlEffect, SqlFacts
 from policies.sql.search_path import native_path
-from recordings.events import Pending, Results
+from recordings.events import Notification, Pending, Results
 from recordings.journal import Json, Record
 from server import records
 from server.connections import NativeConnection
 from server.gate import Gate, Grant, Session, Substitute
 from server.meant import Meant, Path, meaning, moved
+from server.notifications import FLOODED, as_delivered
 from server.obligations import RECORDED_BYTES, Delivery, Shaping
 from server.parameter_types import with_parameters
 from server.refusals import by_itself, together, unmet
@@ -277,6 +279,33 @@ class NativeSession(Session):
         else:
             async with self.results(granted) as results:
                 yield results
+
+    async def notified(self) -> Sequence[Notification]:
+        """What came on channels that the session listens to, decided again, masked and recorded.
+
+        Raises `Denied` where policy would not permit a LISTEN any more, and where too much came.
+        """
+        heard = self.connection.heard()
+        if heard.flooded:
+            await self.refuse(FLOODED)
+            raise Denied(FLOODED)
+        for grant in {id(grant): grant for grant, _ in heard.told}.values():
+            await self._still_permitted(grant)
+        if not heard.told:
+            return ()
+        told, gate = [each for _, each in heard.told], self.gate
+        return await as_delivered(told, self.id, self.backend, gate.masker, gate.journal)
+
+    async def _still_permitted(self, grant: Grant) -> None:
+        """Raises `Denied`, recorded, where what was granted would not be permitted now."""
+        request = replace(grant.request, now=datetime.now(UTC))
+        decision = self.gate.decide(request)
+        if decision.effect is not Effect.PERMIT:
+            await self._refuse(request, decision)
+        if not set(decision.approvals) <= set(grant.decision.approvals):
+            refusal = unmet(decision)
+            denied = replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
+            await self._refuse(request, denied)
 
 
 def _only_reads(admitted: Grant | Substitute | Pending) -> bool:

@@ -18,7 +18,7 @@ from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.facts import SqlEffect, SqlFacts
 from policies.sql.mysql.absorbed import answered
 from recordings.events import Columns, Done, Event, Failed, Outcome, Results
-from server.connections import Surroundings
+from server.connections import NOTHING_HEARD, Heard, Surroundings
 from server.credentials import Credentials, Role
 from server.gate import Grant, Substitute
 from server.protocols.mysql import capabilities as c
@@ -134,6 +134,10 @@ class MysqlNativeConnection:
         action = grant.request.action
         if isinstance(action, SqlStatement):
             self.own.note(grant.request.facts, action.text)
+
+    def heard(self) -> Heard:
+        """Nothing: MySQL's servers have no channels."""
+        return NOTHING_HEARD
 
     # -- to the server
 

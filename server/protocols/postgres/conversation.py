@@ -8,7 +8,7 @@ Rows without a row description never leave here: a mask would not know their col
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,7 +38,7 @@ class Conversation:
     """One authenticated connection's state; `status` is the last ReadyForQuery's.
 
     `path` is the search path that the message to be sent now will find. `late`: its statement names
-    another one, and what columns come is known when it is bound.
+    another one, and what columns come is known when it is bound. `hear` is told of notifications.
     """
 
     status: str = "I"
@@ -46,6 +46,7 @@ class Conversation:
     late: bool = False
     parameters: dict[str, str] = field(default_factory=dict)
     copying_in: bool = False
+    hear: Callable[[b.NotificationResponse], None] | None = None
     _reader: BackendReader = field(default_factory=BackendReader)
     _turns: deque[Turn] = field(default_factory=deque)
     _awaited: deque[Awaited] = field(default_factory=deque)
@@ -231,8 +232,11 @@ class Conversation:
 
     def _take(self, message: ServerMessage) -> None:
         match message:
-            case b.NoticeResponse() | b.NotificationResponse():
-                pass  # their text is data of somebody's, and no column rule covers it
+            case b.NoticeResponse():
+                pass  # its text is data of somebody's, and no column rule covers it
+            case b.NotificationResponse():
+                if self.hear is not None:
+                    self.hear(message)
             case b.ParameterStatus():
                 self._report(message)
             case b.ErrorResponse() if message.fatal:
@@ -244,6 +248,12 @@ class Conversation:
             case _:
                 self._answer(self._awaited[0], message)
 
+    def overhear(self, content: bytes) -> None:
+        """Take what the server says while no turn is open. Raises as `next_event` does."""
+        self._reader.receive_data(content)
+        while not self._turns and (message := self._reader.next_event()) is not NEED_DATA:
+            self._take(message)
+
     def check_pinned(self) -> None:
         """Raise `ProtocolError` unless the server reads statements the way they are judged."""
         for name, value in PINNED.items():
@@ -253,8 +263,7 @@ class Conversation:
     def _report(self, message: b.ParameterStatus) -> None:
         self.parameters[message.name] = message.value
         self.check_pinned()
-        if self._turns:
-            self._events.append(Native(message.encode()))
+        self._events.append(Native(message.encode()))
 
     def _error(self, awaited: Awaited, message: b.ErrorResponse) -> None:
         self.copying_in = False

@@ -66,6 +66,11 @@ class Link:
             raise ConnectionResetError("the server closed the connection")
         self.conversation.receive_data(received)
 
+    def overhear(self) -> None:
+        """Take in what the server has said unasked. Raises as `event` does."""
+        if self.conversation.oldest is None:
+            self.conversation.overhear(self.wire.taken())
+
     @contextmanager
     def patient(self, seconds: float) -> Iterator[None]:
         """A server that is silent for longer has gone: the connection is dropped."""

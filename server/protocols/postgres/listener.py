@@ -233,9 +233,11 @@ class PostgresListener:
         relay = Relay(
             client,
             session,
+            connection,
             target.native_idle_in_transaction,
             quiet_limit=target.native_idle,
             approval_wait=self.approval_wait,
+            process=key.process,
         )
         self._sessions[key.process, key.secret] = relay, stay
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -18,7 +18,7 @@ from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement, Stage
 from policies.sql.copied import CopiedOut
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts
 from recordings.events import Done, Event, Failed, Native, Results
-from server.connections import Surroundings
+from server.connections import Heard, Surroundings
 from server.credentials import Credentials, Role
 from server.gate import Grant, Substitute
 from server.protocols.postgres import backend as b
@@ -26,6 +26,7 @@ from server.protocols.postgres import frontend as f
 from server.protocols.postgres.awaited import Ended
 from server.protocols.postgres.codec import FrontendReader, FrontendState, NeedData
 from server.protocols.postgres.link import Link, unavailable
+from server.protocols.postgres.listening import Listening
 from server.protocols.postgres.named_statements import BOUND, NamedStatements
 from server.protocols.postgres.own_changes import OwnChanges
 from server.protocols.postgres.search_path import PathFollower, SessionPath
@@ -40,12 +41,6 @@ BOUND_BEFORE: Final = Opaque(
     "SEARCH_PATH",
     "What was bound before the search path was changed does not run after it.",
     "Bind the statement again, and run it at once.",
-)
-
-NOT_HEARD: Final = Opaque(
-    "NOTIFICATIONS",
-    "What is said on a channel is not passed on.",
-    "Ask for the rows that changed.",
 )
 
 # Answers that end a message which has no result of its own.
@@ -69,6 +64,7 @@ class PostgresNativeConnection:
     credentials: Credentials
     named: NamedStatements = field(init=False)
     own_changes: OwnChanges = field(default_factory=OwnChanges)
+    listening: Listening = field(default_factory=Listening)
     _following: PathFollower = field(init=False)
     _broken: bool = False
 
@@ -76,6 +72,7 @@ class PostgresNativeConnection:
         beginning = SessionPath.of((*self.link.target.path, "pg_temp"))
         self._following = PathFollower(self.credentials.user(self.role) or "", beginning)
         self.named = NamedStatements(self.link.conversation.names)
+        self.link.conversation.hear = self.listening.hear
 
     def surroundings(self, *, write: bool) -> Surroundings:
         """The same for reads and writes: the role was chosen at Connect."""
@@ -99,8 +96,6 @@ class PostgresNativeConnection:
             why, next_step = facts.copied.why, facts.copied.next_step
             opaque = Opaque("COPY_OUT", why, next_step)
             return replace(facts, effect=SqlEffect.OPAQUE, opaque=opaque)
-        if "listen" in facts.kinds:
-            return replace(facts, effect=SqlEffect.OPAQUE, opaque=NOT_HEARD)
         facts = self.own_changes.judged(facts)
         stage = action.stage if isinstance(action, SqlStatement) else Stage.WHOLE
         if stage is Stage.WHOLE or isinstance(action, SqlPrepare):
@@ -244,20 +239,49 @@ class PostgresNativeConnection:
         match event:
             case Done() if isinstance(granted, Grant):
                 self.named.succeeded(granted, event)
+                self.listening.succeeded(granted, event)
                 facts = _of_whole_statement(granted)
                 if facts is not None:
                     self._following.succeeded(facts)
             case Failed():
                 self._following.failed()
+                self.listening.failed()
             case Native(message) if message[:1] == b.ReadyForQuery.tag:
                 self._following.ready(self.link.conversation.status)
                 self.own_changes.ready(self.link.conversation.status)
                 self.named.ready(self.link.conversation.status)
+                self.listening.ready(self.link.conversation.status)
                 reported = self.link.conversation.parameters.get("search_path")
                 if reported is not None:
                     self._following.check(reported)
             case _:
                 pass
+
+    def heard(self) -> Heard:
+        """What came on channels that the session listens to since this was asked last."""
+        return self.listening.take()
+
+    def overhears(self) -> bool:
+        """Take in what the server has said while nothing was asked, if the session listens.
+
+        Whether it does. Raises `BackendUnavailable`.
+        """
+        if not self.listening.channels:
+            return False
+        try:
+            self.link.overhear()
+        except (OSError, ProtocolError) as error:
+            raise self._lost(error) from None
+        return True
+
+    def wake(self, when_unasked: Callable[[], None]) -> None:
+        """Have this called when the server says something that nobody waits for."""
+        self.link.wire.unasked = when_unasked
+
+    @property
+    def process(self) -> int:
+        """The server's number of this session."""
+        return self.link.login.key.process if self.link.login.key else 0
 
     async def _abandon(self) -> None:
         try:

@@ -22,13 +22,16 @@ from server.native_session import NativeSession
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import Client, ClientGone
+from server.protocols.postgres.native import PostgresNativeConnection
 from server.protocols.postgres.plan import ENDS_BATCH, Asks, Group, Planner, names_given
-from server.protocols.postgres.wording import REFUSED, waiting, worded
+from server.protocols.postgres.wording import REFUSED, notified, waiting, worded
 from server.write_back import COPIED_IN
 
 # Small answers are written together, up to this many bytes.
 WRITE_BYTES: Final = 64 * 1024
 _FLUSH: Final = f.Flush().encode()
+_AT_REST: Final = Native(b.ReadyForQuery("I").encode())
+"""Only then does a server pass notifications on."""
 _SAYS_NOTHING: Final = (f.Flush, f.Sync)
 _PARSES: Final = (Asks.PREPARE, Asks.NOTHING)
 
@@ -39,17 +42,21 @@ class Relay:
 
     `idle_limit`: seconds that a client may hold a transaction open without saying anything, or
     leave answers unread. `quiet_limit`: the same outside a transaction, where there is one.
-    `approval_wait`: seconds that a statement waits for a person.
+    `approval_wait`: seconds that a statement waits for a person. `process`: the number by which the
+    client knows its session.
     """
 
     client: Client
     session: NativeSession
+    connection: PostgresNativeConnection
     idle_limit: float
     quiet_limit: float | None = None
     approval_wait: float = 0.0
+    process: int = 0
     _planner: Planner = field(default_factory=Planner)
     _backlog: deque[f.Command] = field(default_factory=deque)
-    _turns: asyncio.Queue[tuple[Grant | Substitute, Group]] = field(default_factory=asyncio.Queue)
+    _turns: deque[tuple[Grant | Substitute, Group]] = field(default_factory=deque)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _in_flight: bool = False
     _copying: Grant | None = None
     _copied: CopiedIn | None = None
@@ -65,6 +72,10 @@ class Relay:
     _waiting: bool = False
     _cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: Refusal | None = None
+    _ended: Denied | None = None
+
+    def __post_init__(self) -> None:
+        self.connection.wake(self._woken.set)
 
     async def cancel(self) -> None:
         """The client asks for what runs to be cancelled, or waits no more for a person."""
@@ -82,7 +93,7 @@ class Relay:
     @property
     def _at_rest(self) -> bool:
         open_work = self._in_flight or self._holds_open or self._answering or self._waiting
-        return not open_work and self._turns.empty() and not self._backlog
+        return not open_work and not self._turns and not self._backlog
 
     # -- client to server
 
@@ -123,7 +134,7 @@ class Relay:
                 async with asyncio.timeout_at(self._silent_until()):
                     messages = await self.client.take()
             except TimeoutError:
-                if self._turns.empty() and not self._answering:
+                if not self._turns and not self._answering:
                     raise Denied(self._idle()) from None
                 self._silence_ends = None
                 continue
@@ -164,14 +175,14 @@ class Relay:
             if isinstance(owner, list):
                 await self.session.send_together(owner, group.frames)
                 for each in owner:
-                    self._turns.put_nowait((each, group))
+                    self._expect(each, group)
                 continue
             if group.action is None and isinstance(owner, Grant):
                 await self.session.stream(owner, group.frames)
             else:
                 await self.session.send(owner, group.frames)
             if group.answered:
-                self._turns.put_nowait((owner, group))
+                self._expect(owner, group)
 
     async def _admit(self, groups: list[Group]) -> list[Grant | Substitute | list[Grant]]:
         actions = [group.action for group in groups if group.action is not None]
@@ -211,7 +222,7 @@ class Relay:
         """
         runs = [each for each in together if each.asks not in _PARSES]
         ends = isinstance(together[-1].messages[-1], ENDS_BATCH)
-        busy = self._status != "I" or not self._turns.empty() or self._answering
+        busy = self._status != "I" or bool(self._turns) or self._answering
         if not self.approval_wait or runs != [group] or not ends or group.action is None or busy:
             return False
         if isinstance(group.action, SqlStatement) and await self.session.takes_in(group.action):
@@ -227,7 +238,7 @@ class Relay:
         sync = Group(Asks.NOTHING, [f.Sync()], (0, 0), hidden=True)
         self._moved.clear()
         await self.session.stream(self.session.opened, sync.frames)
-        self._turns.put_nowait((self.session.opened, sync))
+        self._expect(self.session.opened, sync)
         await self._moved.wait()
         self._moved.clear()
 
@@ -296,15 +307,44 @@ class Relay:
     async def answer(self) -> None:
         """Word every event of every group, in the order of sending, for as long as it is called."""
         while True:
-            owner, group = await self._turns.get()
+            owner, group = await self._turn()
             refusal = owner.refusal if isinstance(owner, Substitute) else None
             self._answering = True
             async with self.session.answers(owner) as events:
                 async for event in events:
                     await self._deliver(event, owner, group, refusal)
             self._answering = False
-            if self._turns.empty() or isinstance(group.messages[-1], f.Flush):
+            if not self._turns or isinstance(group.messages[-1], f.Flush):
                 await self._flush()
+            if self._ended is not None:
+                raise self._ended
+
+    def _expect(self, owner: Grant | Substitute, group: Group) -> None:
+        self._turns.append((owner, group))
+        self._woken.set()
+
+    async def _turn(self) -> tuple[Grant | Substitute, Group]:
+        """The oldest; while there is none, what comes on channels is passed on."""
+        while not self._turns:
+            self._woken.clear()
+            if self.connection.overhears() and self._status == "I":
+                await self._tell()
+                await self._flush()
+            if self._ended is not None:
+                raise self._ended
+            await self._woken.wait()
+        return self._turns.popleft()
+
+    async def _tell(self) -> None:
+        """What came on channels, before what its client hears next. A refusal ends the session."""
+        try:
+            told = await self.session.notified()
+        except Denied as denied:
+            self._ended = denied
+            return
+        for each in told:
+            own = each.process == self.connection.process
+            self._unwritten += notified(each, process=self.process if own else each.process)
 
     async def _deliver(
         self, event: Event, owner: Grant | Substitute, group: Group, refusal: Refusal | None
@@ -312,6 +352,8 @@ class Relay:
         if self._aborted is not None and isinstance(event, Failed):
             event, refusal = Failed(REFUSED, ""), self._aborted.refusal
             self._aborted = None
+        if event == _AT_REST:
+            await self._tell()
         if not group.hidden:
             self._unwritten += worded(event, group.asks, refusal)
         if isinstance(event, Failed):

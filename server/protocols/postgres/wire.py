@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
 READ_BYTES: Final = 256 * 1024
@@ -26,6 +27,8 @@ class Wire(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._lost = asyncio.get_running_loop().create_future()
+        self.unasked: Callable[[], None] | None = None
+        """Called when something comes that nobody waits for."""
 
     # -- called by the event loop
 
@@ -38,17 +41,22 @@ class Wire(asyncio.Protocol):
         if self._size >= READ_BYTES and not self._holds:
             self._holds = True
             self.transport.pause_reading()
-        _wake(self._arrival)
+        self._announce()
 
     def eof_received(self) -> None:
         self._ended = True
-        _wake(self._arrival)
+        self._announce()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
         _wake(self._lost)
-        _wake(self._arrival)
+        self._announce()
         _wake(self._room)
+
+    def _announce(self) -> None:
+        _wake(self._arrival)
+        if self._arrival is None and self.unasked is not None:
+            self.unasked()
 
     def pause_writing(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
@@ -78,6 +86,12 @@ class Wire(asyncio.Protocol):
             if self._ended:
                 return b""
             await self._arrived()
+        return self.taken()
+
+    def taken(self) -> bytes:
+        """What has come, if anything has. Raises `OSError` where no more will come."""
+        if self._ended and not self._chunks:
+            raise self._error or ConnectionResetError("the server closed the connection")
         content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks, self._size = [], 0
         if self._holds:

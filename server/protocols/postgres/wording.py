@@ -13,7 +13,7 @@ from policies.errors import (
     Refusal,
     Unauthenticated,
 )
-from recordings.events import Columns, Done, Event, Failed, Native, Pending, Rows
+from recordings.events import Columns, Done, Event, Failed, Native, Notification, Pending, Rows
 from server.protocols.postgres import backend as b
 from server.protocols.postgres.plan import Asks
 
@@ -22,6 +22,7 @@ _SQLSTATES: Final = {
     "APPROVAL_CANCELLED": "57014",
     "GATEWAY_STOPPING": "57P01",
     "IDLE_SESSION": "57P05",
+    "NOTIFICATION_FLOOD": "54000",
     "SESSION_ENDED": "57P01",
     "SESSION_LIMIT": "57P01",
     "TLS_REQUIRED": "28000",
@@ -115,6 +116,11 @@ def waiting(ticket: str, url: str, seconds: float) -> bytes:
         "H": f"It waits for {seconds:g} s. Cancel it to take the request back.",
     }
     return b.NoticeResponse(tuple((c, t.encode()) for c, t in fields.items())).encode()
+
+
+def notified(told: Notification, *, process: int) -> bytes:
+    """A notification, said by the session that the client knows by this number."""
+    return b.NotificationResponse(process, told.channel, told.payload).encode()
 
 
 def notice(message: str) -> bytes:
