@@ -131,12 +131,54 @@ def test_an_error_at_sync_still_waits_for_ready() -> None:
     assert heard == [FAILED, native(b.ReadyForQuery("I")), "sync"]
 
 
-def test_notices_and_notifications_are_dropped_and_answer_nothing() -> None:
+def test_notices_and_notifications_are_no_events_and_answer_nothing() -> None:
     script = conversation()
     ask(script, "query", f.Query("SELECT 1"))
     notice = b.NoticeResponse((("M", b"ssn is 123-45-6789"),))
     assert hear(script, notice, b.NotificationResponse(1, "c", "x")) == []
     assert hear(script, b.EmptyQueryResponse()) == [Done("")]
+
+
+def test_whoever_hears_notifications_is_told_in_a_turn_and_between_turns() -> None:
+    script, told = conversation(), list[b.NotificationResponse]()
+    script.hear = told.append
+    first, second = (b.NotificationResponse(1, "c", text) for text in ("one", "two"))
+    ask(script, "query", f.Query(""))
+    hear(script, b.EmptyQueryResponse(), first, b.ReadyForQuery("I"))
+    half, rest = second.encode()[:7], second.encode()[7:]
+    script.overhear(half)
+    assert told == [first]
+    script.overhear(rest)
+    assert told == [first, second]
+
+
+def test_what_is_reported_between_turns_is_the_next_turns_first_event() -> None:
+    script, status = conversation(), b.ParameterStatus("application_name", "psql")
+    script.overhear(status.encode())
+    ask(script, "query", f.Query(""))
+    assert hear(script, b.EmptyQueryResponse()) == [native(status), Done("")]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b.ReadyForQuery("I"), ProtocolError),
+        (b.ParameterStatus("client_encoding", "SJIS"), ProtocolError),
+        (b.ErrorResponse((("S", b"FATAL"), ("V", b"FATAL"))), ConnectionResetError),
+    ],
+)
+def test_what_makes_no_sense_between_turns_ends_the_connection(
+    said: b.BackendMessage, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected):
+        conversation().overhear(said.encode())
+
+
+def test_what_comes_while_a_turn_is_open_is_left_to_it() -> None:
+    script = conversation()
+    ask(script, "query", f.Query(""))
+    script.overhear(b.EmptyQueryResponse().encode())
+    assert hear(script, b.ReadyForQuery("I")) == [Done(""), native(b.ReadyForQuery("I")), "query"]
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,14 @@ from server.protocols.postgres import frontend as f
 from tests.fixtures.postgres import PostgresDatabase, SampleDatabase, execute
 from tests.server.protocols.gateway import Door, FindsNothing, opened
 from tests.server.protocols.raw_client import RawClient, Reply, errors, tags
+from tests.server.protocols.test_waiting import decide
 
 pytestmark = pytest.mark.anyio
 
 SECRET: Final = "219-09-9991"
 ORDERS: Final = "orders"
+RESET: Final = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+"""What asyncpg's pool sends before a connection is used again."""
 LISTENS: Final = "BEGIN LISTEN gossip; RETURN NEW; END"
 POLICIES: Final = """
 @id("everybody")
@@ -41,6 +44,11 @@ permit (
 @id("channels")
 permit (principal, action in [Action::"sql.listen", Action::"sql.notify"], resource)
 when { ["orders", "Orders"].containsAll(context.sql.channels) };
+"""
+AGREED: Final = """
+@id("agreed")
+@approve("dba")
+forbid (principal, action == Action::"sql.listen", resource);
 """
 
 
@@ -67,10 +75,10 @@ async def door(
         yield made
 
 
-def policies(directory: Path, *, without: str = "") -> cedar.CedarDecisionPoint:
-    """The policies, or those that stand before one of them."""
+def policies(directory: Path, *, without: str = "", more: str = "") -> cedar.CedarDecisionPoint:
+    """The policies, or those that stand before one of them, and some more."""
     text = POLICIES.partition(f'@id("{without}")')[0] if without else POLICIES
-    (directory / "all.cedar").write_text(text)
+    (directory / "all.cedar").write_text(text + more)
     return cedar.load(directory)
 
 
@@ -233,7 +241,7 @@ async def test_names_of_channels_are_folded_and_quoted_as_the_server_does(door: 
 
 
 @pytest.mark.parametrize(
-    "text", ["UNLISTEN Orders", 'UNLISTEN "orders"', "UNLISTEN *", "DISCARD ALL"]
+    "text", ["UNLISTEN Orders", 'UNLISTEN "orders"', "UNLISTEN *", "DISCARD ALL", RESET]
 )
 async def test_what_is_not_listened_to_any_more_is_not_told(door: Door, text: str) -> None:
     """Also where a trigger has the session's connection listen again."""
@@ -382,6 +390,30 @@ async def test_a_policy_that_is_gone_ends_the_session_before_it_hears_more(
     ]
     refused = (await recorded(door, "decision"))[-1][0]
     assert (refused["effect"], refused["refusal"]["code"]) == ("deny", "NOTIFICATIONS")
+
+
+async def test_an_approval_that_is_asked_for_since_ends_the_session_too(
+    door: Door, tmp_path: Path
+) -> None:
+    client = await door.client()
+    await client.query("LISTEN orders")
+    door.gate.decision_point = policies(tmp_path, more=AGREED)
+    await say(door, "not approved")
+    replies = await client.to_the_end()
+    assert not heard(replies)
+    assert [error.text("D") for error in replies if isinstance(error, b.ErrorResponse)] == [
+        "OBLIGATION_UNMET, policy built-in"
+    ]
+
+
+async def test_what_was_approved_is_told(door: Door, tmp_path: Path) -> None:
+    client = await door.client()
+    door.gate.decision_point = policies(tmp_path, more=AGREED)
+    ((_, said),) = errors(await client.query("LISTEN orders"))
+    await decide(door, said.partition(" ticket ")[2].partition(".")[0])
+    assert not errors(await client.query("LISTEN orders"))
+    await say(door, "approved")
+    assert await told(client) == (ORDERS, "approved")
 
 
 async def test_the_answer_to_a_statement_comes_before_the_end(door: Door, tmp_path: Path) -> None:
