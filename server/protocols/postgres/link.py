@@ -68,8 +68,7 @@ class Link:
 
     def overhear(self) -> None:
         """Take in what the server has said unasked. Raises as `event` does."""
-        if self.conversation.oldest is None:
-            self.conversation.overhear(self.wire.taken())
+        self.conversation.overhear(self.wire.taken())
 
     @contextmanager
     def patient(self, seconds: float) -> Iterator[None]:

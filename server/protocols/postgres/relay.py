@@ -316,8 +316,6 @@ class Relay:
             self._answering = False
             if not self._turns or isinstance(group.messages[-1], f.Flush):
                 await self._flush()
-            if self._ended is not None:
-                raise self._ended
 
     def _expect(self, owner: Grant | Substitute, group: Group) -> None:
         self._turns.append((owner, group))
@@ -331,8 +329,10 @@ class Relay:
                 await self._tell()
                 await self._flush()
             if self._ended is not None:
-                raise self._ended
+                break
             await self._woken.wait()
+        if self._ended is not None:
+            raise self._ended
         return self._turns.popleft()
 
     async def _tell(self) -> None:

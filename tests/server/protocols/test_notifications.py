@@ -6,11 +6,13 @@ server sends besides, on channels that a trigger listens to, reaches nobody.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import pytest
 
 from masking.cells import Masker
@@ -24,7 +26,7 @@ from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
 from tests.fixtures.postgres import PostgresDatabase, SampleDatabase, execute
 from tests.server.protocols.gateway import Door, FindsNothing, opened
-from tests.server.protocols.raw_client import RawClient, Reply, errors, tags
+from tests.server.protocols.raw_client import WITHIN, RawClient, Reply, errors, tags
 from tests.server.protocols.test_waiting import decide
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,12 @@ permit (
 permit (principal, action in [Action::"sql.listen", Action::"sql.notify"], resource)
 when { ["orders", "Orders"].containsAll(context.sql.channels) };
 """
+MANY: Final = "SELECT pg_notify('orders', n || repeat('x', 7000)) FROM generate_series(1, 300) n"
+"""Two megabytes, in one transaction."""
+WAITING: Final = (
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+    " WHERE NOT granted AND datname = current_database()"
+)
 AGREED: Final = """
 @id("agreed")
 @approve("dba")
@@ -202,6 +210,7 @@ async def test_what_a_trigger_listens_to_reaches_nobody(door: Door) -> None:
         assert not errors(replies)
         assert not heard(replies)
         assert SECRET.encode() not in b"".join(map(written, replies))
+    await execute(door.sample.dsn, MANY.replace(ORDERS, "gossip"))
     await say(door, "permitted")
     assert await told(client) == (ORDERS, "permitted")
 
@@ -327,6 +336,25 @@ async def test_statements_of_one_message_listen_together(
         assert not heard(await client.query("SELECT 1"))
 
 
+async def test_what_comes_while_a_listen_fails_is_not_told(door: Door) -> None:
+    """The connection listens already, by a trigger: the server sends it behind the error."""
+    client = await door.client()
+    assert not errors(await client.query("INSERT INTO orders_heard VALUES ('a')"))
+    holder = await asyncpg.connect(door.sample.dsn)
+    try:
+        async with holder.transaction(), asyncio.timeout(WITHIN):
+            await holder.execute("LOCK TABLE orders_heard")
+            client.send(f.Query("LISTEN orders; SELECT a FROM orders_heard; SELECT 1/0"))
+            while not await holder.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            await say(door, SECRET)
+    finally:
+        await holder.close()
+    replies = await client.until_ready()
+    assert [code for code, _ in errors(replies)] == ["22012"]
+    assert not heard([*replies, *await client.query("SELECT 1")])
+
+
 async def test_payloads_are_masked_and_recorded_as_delivered(door: Door) -> None:
     masking(door, FindsTheSecret())
     client = await door.client()
@@ -430,8 +458,7 @@ async def test_a_flood_ends_the_session(door: Door) -> None:
     """The first of it may be told, never all of it."""
     client, other = await door.client(), await door.client()
     await client.query("LISTEN orders")
-    many = "SELECT pg_notify('orders', n || repeat('x', 7000)) FROM generate_series(1, 300) n"
-    await execute(door.sample.dsn, many)
+    await execute(door.sample.dsn, MANY)
     replies = await client.to_the_end()
     assert len(heard(replies)) < 150
     assert errors(replies) == [("54000", FLOODED.reason)]
