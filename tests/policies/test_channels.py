@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from policies import cedar
 from policies.model import Decision, Effect
+from policies.recorded import facts_of
 from policies.sql.asked_settings import of_one_call
 from policies.sql.facts import SqlEffect
 from policies.sql.postgres import analyse
+from server.records import facts_document
 from tests.e2e.policy_sets import starter_copy
 from tests.policies.catalogs import catalog
 from tests.policies.requests import Asker, person
+from tests.policies.test_recorded import seen
 
 EVERYBODY = ("analysts", "approvers", "dba", "developers", "leads", "operators", "stewards")
 PACKS = ("starter", "analytics", "product-team", "compliance")
@@ -110,6 +114,14 @@ def test_a_gate_asks_for_approval_and_a_forbid_has_its_own_words(tmp_path: Path)
     refused = asker.run("NOTIFY orders_changed").refusal
     assert refused is not None
     assert (refused.code, refused.reason) == ("FORBIDDEN", "Nobody is told.")
+
+
+@pytest.mark.parametrize("text", CHANNELS)
+def test_what_was_recorded_is_asked_again_with_its_channel(text: str) -> None:
+    facts = analyse(text, catalog())
+    document = json.loads(json.dumps(facts_document(facts)))
+    assert document["channels"] == [CHANNELS[text]]
+    assert seen(facts_of(document)) == seen(facts)
 
 
 def test_what_stands_alone_does_not_listen_and_may_notify() -> None:

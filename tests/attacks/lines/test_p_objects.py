@@ -141,7 +141,8 @@ def test_p33_every_other_kind_of_statement_in_the_grammar_is_unknown_to_the_anal
     }
     session = {"DiscardStmt", "DeallocateStmt", "UnlistenStmt", "ClosePortalStmt", "LockStmt"}
     named = {"PrepareStmt", "ExecuteStmt", "DeclareCursorStmt", "FetchStmt"}
-    assert understood <= queries | defined | session | named | HARMLESS_KINDS
+    channels = {"ListenStmt", "NotifyStmt"}
+    assert understood <= queries | defined | session | named | channels | HARMLESS_KINDS
 
 
 async def test_p34_sequences_do_not_move(guard: Guard) -> None:
