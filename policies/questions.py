@@ -184,9 +184,8 @@ def _of_statement(request: AccessRequest) -> Iterator[Asked]:
     for kind in facts.kinds & ON_CHANNELS.keys():
         asked = _on_target(request, ON_CHANNELS[kind], context)
         yield replace(asked, subject=f"{asked.subject}, channel {', '.join(facts.channels)}")
-    if facts.effect in (SqlEffect.WRITE, SqlEffect.DDL) and not (
-        _names_change(facts) or facts.channels
-    ):
+    changes = facts.effect in (SqlEffect.WRITE, SqlEffect.DDL)
+    if changes and not _names_change(facts) and not facts.channels:
         raise Unanswerable("the statement changes something, and its facts do not say what")
     for use in facts.tables:
         yield _of_table(target, facts, use)

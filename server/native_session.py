@@ -289,10 +289,10 @@ class NativeSession(Session):
         if heard.flooded:
             await self.refuse(FLOODED)
             raise Denied(FLOODED)
-        for grant in {id(grant): grant for grant, _ in heard.told}.values():
-            await self._still_permitted(grant)
         if not heard.told:
             return ()
+        for grant in {id(grant): grant for grant, _ in heard.told}.values():
+            await self._still_permitted(grant)
         told, gate = [each for _, each in heard.told], self.gate
         return await as_delivered(told, self.id, self.backend, gate.masker, gate.journal)
 
@@ -300,12 +300,11 @@ class NativeSession(Session):
         """Raises `Denied`, recorded, where what was granted would not be permitted now."""
         request = replace(grant.request, now=datetime.now(UTC))
         decision = self.gate.decide(request)
-        if decision.effect is not Effect.PERMIT:
-            await self._refuse(request, decision)
         if not set(decision.approvals) <= set(grant.decision.approvals):
             refusal = unmet(decision)
-            denied = replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
-            await self._refuse(request, denied)
+            decision = replace(decision, effect=Effect.DENY, obligations=(), refusal=refusal)
+        if decision.effect is not Effect.PERMIT:
+            await self._refuse(request, decision)
 
 
 def _only_reads(admitted: Grant | Substitute | Pending) -> bool:
