@@ -31,7 +31,11 @@ permit (
   action in [Action::"sql.listen", Action::"sql.notify"],
   resource == Target::"shop"
 )
-when { ["orders", "Orders"].containsAll(context.sql.channels) };
+when { ["orders", "Orders", "agreed"].containsAll(context.sql.channels) };
+@id("what-is-agreed")
+@approve("dba")
+forbid (principal, action == Action::"sql.notify", resource)
+when { context.sql.channels.contains("agreed") };
 """
 TRIGGER: Final = """
 CREATE TABLE told (id integer, what text);
@@ -170,6 +174,22 @@ async def test_a_call_notifies_and_does_not_listen(world: World) -> None:
         assert not dry.is_error, dry
         await say(world, "last")
         assert await heard(told) == "orders: last"
+
+
+async def test_what_needs_approval_is_said_when_it_is_approved(world: World) -> None:
+    statement = f"NOTIFY agreed, 'to all: {EMAIL}'"
+    async with world.direct() as direct, world.mcp("rita") as client:
+        told = asyncio.Queue[object]()
+        await direct.add_listener("agreed", lambda *said: told.put_nowait(said[-1]))
+        ticket = refusal(await run_sql(client, statement))["approval_id"]
+        decided = await asyncio.to_thread(world.cli, "victor", "approvals", "approve", ticket)
+        assert decided.returncode == 0, decided.stderr
+        assert told.empty()
+        result = await run_sql(client, statement)
+        assert not result.is_error, result
+        async with asyncio.timeout(WITHIN):
+            assert await told.get() == f"to all: {EMAIL}"
+    assert world.complaints == ""
 
 
 async def test_what_was_said_is_recorded_and_replayed_masked(world: World) -> None:
