@@ -153,6 +153,7 @@ class PostgresNativeConnection:
             case _:
                 self.link.close()
                 raise PermissionError("the statements are not those that were judged")
+        self._overhear()
         try:
             self.link.write(self.link.conversation.send_together(message, grants))
             await self.link.drain()
@@ -173,6 +174,7 @@ class PostgresNativeConnection:
     async def _write(
         self, owner: Grant | Substitute, messages: list[f.Command], *, marker: str = ""
     ) -> None:
+        self._overhear()  # what was not asked for is no answer to what is asked now
         if any(not isinstance(m, (f.Flush, f.Terminate, *_COPIED)) for m in messages):
             self.link.conversation.begin(owner, marker=marker)
         self.link.conversation.path = self._following.sent.path
@@ -268,11 +270,14 @@ class PostgresNativeConnection:
         """
         if not self.listening.channels:
             return False
+        self._overhear()
+        return True
+
+    def _overhear(self) -> None:
         try:
             self.link.overhear()
         except (OSError, ProtocolError) as error:
             raise self._lost(error) from None
-        return True
 
     def wake(self, when_unasked: Callable[[], None]) -> None:
         """Have this called when the server says something that nobody waits for."""

@@ -1,7 +1,4 @@
-"""The W lines: PostgreSQL's protocol, against the door of a whole gateway.
-
-W13, a hostile server, is shown where servers can be made up: tests/server/protocols.
-"""
+"""The W lines: PostgreSQL's protocol, against the door of a whole gateway. W13: test_w13.py."""
 
 from __future__ import annotations
 
