@@ -110,8 +110,11 @@ class Meddler:
     change: Callable[[bytes], Changed] | None = None
     sent: bytearray = field(default_factory=bytearray)
     """What the gateway sent from the marked statement on."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: int = 0
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         server = await asyncio.open_unix_connection(self.socket)
         marked = asyncio.Event()
         parts = (self._up(reader, server[1], marked), self._down(server[0], writer, marked))
@@ -120,8 +123,12 @@ class Meddler:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
-        writer.transport.abort()
-        server[1].transport.abort()
+        for each in (writer, server[1]):
+            each.transport.abort()
+            with suppress(ConnectionError):
+                await each.wait_closed()
+        self.connections -= 1
+        self.ended.set()
 
     async def _up(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, marked: asyncio.Event
@@ -162,6 +169,10 @@ async def between(module_worlds: Callable[..., World]) -> AsyncIterator[tuple[Wo
     async with await asyncio.start_server(meddler.connected, "127.0.0.1", port):
         await asyncio.to_thread(world.start)
         yield world, meddler
+        await asyncio.to_thread(world.stop)
+        while meddler.connections:
+            meddler.ended.clear()
+            await meddler.ended.wait()
 
 
 @asynccontextmanager
