@@ -26,7 +26,7 @@ from masking.scanning import ScanWorker
 from policies.errors import BackendUnavailable, ConfigError
 from recordings.journal import Journal
 from recordings.store import Store
-from server import embedded
+from server import allocator, embedded
 from server.admission import Admission
 from server.admission import opened as opened_admission
 from server.admission.switch import KillSwitch
@@ -402,7 +402,8 @@ async def _background(gate: Gate, policies: PolicyFiles, evidence: Evidence) -> 
     try:
         async with asyncio.TaskGroup() as group:
             catalogs = watch_catalogs(gate)
-            works = _reap(gate.journal), policies.watch(gate), catalogs, *evidence.works()
+            beside = allocator.give_back(), _reap(gate.journal), policies.watch(gate)
+            works = *beside, catalogs, *evidence.works()
             tasks = [group.create_task(work) for work in works]
             try:
                 yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from server import app, workers
+from server import allocator, app, workers
 from server.commands.terminal import complain
 
 
@@ -18,6 +18,7 @@ def serve(arguments: Namespace) -> int:
     worker = workers.Worker.of(os.environ)
     if worker is None and arguments.workers != 1:
         return uvloop.run(workers.serve(path, arguments.workers))
+    allocator.prepare()
     first = worker is None or worker.number == 0
     uvloop.run(app.serve(path, complain if first else _quiet, worker))
     return 0
