@@ -124,8 +124,10 @@ class FastScanner:
             text = sheet.texts[index]
             if index in sheet.failed:
                 yield index, self.plain.guarded(text, sheet.context)
+            elif index in sheet.results:
+                yield index, self._judged(sheet.results[index], text, sheet.words)
             else:
-                yield index, self._judged(sheet.results.get(index, ()), text, sheet.words)
+                yield index, []
 
     def _late(self, number: int) -> tuple[bool, int]:
         """Last those that need not look where another is certain of all of a text."""
@@ -160,7 +162,7 @@ class FastScanner:
 
     def _results(self, number: int, sheet: _Sheet, batch: Sequence[int]) -> list[RecognizerResult]:
         known = self._searches[number]
-        text = "\n".join(sheet.texts[index] for index in batch)
+        text = "\n".join([sheet.texts[index] for index in batch])
         if known.quick is not None:
             alone = (number, batch[0]) in sheet.asking
             return known.quick.quickly_alone(text) if alone else known.quick.quickly(text)
@@ -171,8 +173,6 @@ class FastScanner:
     def _judged(
         self, results: Sequence[tuple[int, RecognizerResult]], text: str, words: Sequence[str]
     ) -> list[Span]:
-        if not results:
-            return []
         kept = []
         for number, result in sorted(results, key=itemgetter(0)):
             known = self._searches[number]
@@ -227,11 +227,14 @@ class _Sheet:
 
 def _batches(sheet: _Sheet, indexes: Sequence[int], *, joined: bool) -> Iterator[list[int]]:
     """The texts one by one, or as many at once as may be joined."""
+    if not joined:
+        yield from ([index] for index in indexes)
+        return
     batch: list[int] = []
     size = 0
     for index in indexes:
         length = len(sheet.texts[index]) + 1
-        if batch and (not joined or size + length > JOINED):
+        if batch and size + length > JOINED:
             yield batch
             batch, size = [], 0
         batch.append(index)
@@ -240,7 +243,10 @@ def _batches(sheet: _Sheet, indexes: Sequence[int], *, joined: bool) -> Iterator
         yield batch
 
 
-def _pieces(texts: Sequence[str]) -> Iterator[list[str]]:
+def _pieces(texts: list[str]) -> Iterator[list[str]]:
+    if sum(map(len, texts)) + len(texts) <= _SCANNED:
+        yield texts
+        return
     piece: list[str] = []
     size = 0
     for text in texts:

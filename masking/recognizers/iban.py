@@ -40,7 +40,9 @@ _NOT_IN_PRESIDIO: Final = {  # SWIFT's registry
     "YE": r"YE\d{2}[A-Z]{4}\d{4}[A-Z0-9]{18}",
 }
 _LONGEST: Final = 34  # ISO 13616
-_BEGIN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}")
+_WORD: Final = re.compile(r"[A-Za-z0-9]+")
+# Behind no letter or digit, which is looked at last: few places come so far.
+_BEGIN: Final = re.compile(r"[A-Za-z]{2}[0-9]{2}(?<![A-Za-z0-9].{4})", re.DOTALL)
 """How each `IBAN_HEAD` begins, and no other begins inside; that one is slow to look for alone."""
 
 
@@ -88,28 +90,23 @@ class WrittenIbanRecognizer(LocalRecognizer):
     def _end(self, text: str, start: int) -> int | None:
         """Where the longest valid number that begins here ends."""
         country = self._countries.get(text[start : start + 2].upper())
-        ends = [
-            end
-            for written, end in _written(text, start)
-            if country and country.fullmatch(written) and _checked(written)
-        ]
+        if country is None:
+            return None
+        written = _written(text, start)
+        ends = [end for number, end in written if country.fullmatch(number) and _checked(number)]
         return ends[-1] if ends else None
 
 
 def _written(text: str, start: int) -> Iterator[tuple[str, int]]:
     """Letters and digits from here on in upper case, up to each place where a word ends."""
     characters, position = "", start
-    while position < len(text) and len(characters) < _LONGEST and _is_plain(text[position]):
-        characters += text[position].upper()
-        position += 1
-        if not _is_plain(text[position : position + 1]):
+    while word := _WORD.match(text, position, position + _LONGEST - len(characters)):
+        characters += word[0].upper()
+        position = word.end()
+        if not _WORD.match(text, position):
             yield characters, position
             gap = _SEPARATOR.match(text, position)
             position = gap.end() if gap else position
-
-
-def _is_plain(character: str) -> bool:
-    return character.isascii() and character.isalnum()
 
 
 def _checked(iban: str) -> bool:

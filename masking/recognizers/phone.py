@@ -77,11 +77,12 @@ class WrittenPhoneRecognizer(PhoneRecognizer):
     def quickly_alone(self, text: str) -> list[RecognizerResult]:
         """Of a text without a match of `PERHAPS_WRITTEN`: bare digits may be missing."""
         regions = self._shapes.regions(text)
+        if not regions:
+            return []
         plans = {str(region): self._shapes.plans[region] for region in REGIONS if region in regions}
-        lines = _lines(text) if plans else ()
         each = (
             self._in_line(offset, line, plans)
-            for offset, line in lines
+            for offset, line in _lines(text)
             if not _ONE_PART.fullmatch(line) or self._is_written(line, plans)
         )
         return _without_duplicates(each)

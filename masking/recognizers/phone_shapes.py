@@ -110,12 +110,13 @@ parts at points last, into pieces without any, so that this one has four digits 
 or another sign before it. That leaves IPv4 addresses out.
 """
 
-_RUN: Final = re.compile(rf"[0-9](?:{_SIGN}{{0,4}}[0-9]){{6,}}")
+_RUN: Final = re.compile(rf"[0-9](?<![0-9][0-9])(?:{_SIGN}{{0,4}}[0-9]){{6,}}")
 _LEAD: Final = 10  # characters before a run that may belong to it: twice a bracket and four signs
 _OPENS: Final = re.compile(rf"[{_OPENING}]")
 _LETTERS: Final = frozenset(string.ascii_letters + "%")
 _NINES: Final = str.maketrans("012345678", "999999999")
 _SHORTEST: Final = 7
+_NONE: Final = frozenset[str]()
 _SHORTEST_VALID: Final = 4
 """Digits of the shortest valid number of the regions: a German one."""
 _MOST_GROUPS: Final = 20
@@ -164,8 +165,10 @@ class PhoneShapes:
 
     def regions(self, text: str) -> frozenset[str]:
         """The regions that may find such a number in the text."""
-        runs = _RUN.finditer(text)
-        return frozenset[str]().union(*(self._of_run(text, *run.span()) for run in runs))
+        found = _NONE
+        for run in _RUN.finditer(text):
+            found |= self._of_run(text, *run.span())
+        return found
 
     def may_be_grouped(self, number: str, region: str) -> bool:
         """False only where the region has no such number or writes it in another way."""
@@ -173,9 +176,8 @@ class PhoneShapes:
 
     def _of_run(self, text: str, start: int, end: int) -> frozenset[str]:
         digits = text[start:end]
-        lead = text[max(0, start - _LEAD) : start]
         shape = digits.translate(_NINES)
-        if _OPENS.search(lead):
+        if _OPENS.search(text, max(0, start - _LEAD), start):
             shape = "(" + shape
         glued = (
             start > 0 and text[start - 1] in _LETTERS,
@@ -185,9 +187,9 @@ class PhoneShapes:
         if verdict.odd:
             return self._regions
         if not verdict.parts:
-            return frozenset()
+            return _NONE
         if "/" in shape and _matcher._SLASH_SEPARATED_DATES.search(digits):
-            return frozenset() if verdict.one_candidate else self._regions
+            return _NONE if verdict.one_candidate else self._regions
         moved = len(shape) - len(digits)
         found: set[str] = set()
         for part in verdict.parts:

@@ -23,7 +23,7 @@ CHUNK: Final = 2_000
 SAMPLE: Final = 150
 """Cells of each column that plain Presidio sees."""
 
-ROUNDS: Final = 3
+ROUNDS: Final = 9
 
 Columns = Mapping[str, Sequence[str]]
 

@@ -310,6 +310,7 @@ async def test_rechecked_texts_are_found_alike_and_nothing_is_reported() -> None
         assert worker.differences == 0
 
 
+@pytest.mark.sources
 def test_a_difference_masks_what_either_way_found_and_counts(scanner: Scanner) -> None:
     class Blind(FastScanner):
         """Misses what is in the first five characters."""
