@@ -17,6 +17,7 @@ from typing import Final
 
 from policies.sql.catalog import Catalog
 from policies.sql.facts import SqlFacts
+from server.parsing.alike import form
 from server.parsing.analyst import BUSY, DIED, LATE, MISSING, refused_at_sight
 from server.parsing.link import LOADING, Job, State, Understood, Worker
 from server.parsing.names import Shipped, Shipping
@@ -75,6 +76,7 @@ class ParserPool:
         self, dialect: str, text: str, catalog: Catalog, *, asker: str = ""
     ) -> SqlFacts:
         """What a statement does by a catalog; opaque where no worker can say it in time."""
+        text = form(text)
         shipped = self._shipping.known(catalog)
         if shipped is not None:
             known = self._cache.get((dialect, *shipped.key, text))

@@ -15,7 +15,7 @@ WITHIN = 60.0
 """Seconds before a test gives up; nothing is measured by it."""
 
 SPITEFUL = "tests.server.parsing.spiteful"
-PLAIN = "SELECT id, name FROM users WHERE id = {}"
+PLAIN = "SELECT id, name FROM users WHERE {} = id"
 
 
 @asynccontextmanager
