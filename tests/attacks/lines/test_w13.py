@@ -18,7 +18,7 @@ from server.protocols.postgres.fields import frame
 from tests.e2e.world import BACKEND_PASSWORD, World, free_port
 from tests.server.protocols.raw_client import RawClient, errors, tags
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.gateways]
 
 Changed = tuple[bytes, bool]
 """What is passed on in place of an answer, and whether the connection ends behind it."""
