@@ -10,11 +10,11 @@ SOURCES := server tools policies masking recordings tests .ci/sizes.py .ci/compi
 COMPILED_TESTS := tests/recordings tests/tools tests/masking tests/policies/test_memory.py \
   tests/server/protocols tests/server/mcp tests/server/admission
 
-.PHONY: help demo check format test test-all test-compiled bench clean
+.PHONY: help demo check format test test-all test-compiled bench bench-native clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime  ## set up everything and show the main job (TOUR=only ends after the tour; PORT=8001)
 	@$(BIN)/ostiary demo --port $(PORT) --state $(STATE) $(if $(filter only,$(TOUR)),--tour-only)
@@ -52,6 +52,9 @@ bench: $(VENV)/compiled/.made $(VENV)/.quality  ## calls, facts, masking and row
 	  for each in calls facts masking_engine masking_rows masking_wire quality; do \
 	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
 	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
+
+bench-native: $(VENV)/compiled/.made  ## pgbench through the gateway beside pgbouncer; fails where a bound is missed
+	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.native
 
 clean:  ## remove the environment and the demo's state
 	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ class Deadline:
 
         Only waiting is cut off, never what is done with an item in between.
         """
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("only a task can wait")
         if self._passed:

@@ -110,7 +110,8 @@ class NativeSession(Session):
         """Before anything is sent: durable, but for reads where the target's setting says less."""
         if self.backend.best_effort and all(_only_reads(each) for each in admitted):
             for intent in intents:
-                await self.gate.journal.accept(intent)
+                if not self.gate.journal.accept_now(intent):
+                    await self.gate.journal.accept(intent)
         else:
             await self.gate.journal.commit(*intents)
 

@@ -122,14 +122,16 @@ async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
                     if plan is None:
                         raise ProtocolError("rows came before their description")
                     _within_limit(event, shaping)
-                    shaped = await _masked(event, plan, shaping)
+                    shaped = event if plan.idle else await _masked(event, plan, shaping)
                 case Failed():
                     shaped = await _scrubbed(event, shaping)
                 case Done() | Native() | Pending():
                     shaped = event
                 case _:
                     assert_never(event)
-            await _record(shaped, shaping)
+            record = _recorded(shaped, shaping)
+            if record is not None and not shaping.journal.accept_now(record):
+                await shaping.journal.accept(record)
             yield shaped
     except Passed as passed:
         raise Denied(_too_long(limit, shaping)) from passed
@@ -259,8 +261,6 @@ def _within_limit(rows: Rows, shaping: Shaping) -> None:
 
 
 async def _masked(rows: Rows, plan: Plan, shaping: Shaping) -> Rows:
-    if plan.idle:
-        return rows
     codec = row_codec(rows.codec)
     if codec is None:
         raise ProtocolError("rows that nobody can read")
@@ -279,43 +279,38 @@ async def _scrubbed(failed: Failed, shaping: Shaping) -> Failed:
     return replace(failed, message=await shaping.masker.text(said))
 
 
-async def _record(event: Event, shaping: Shaping) -> None:
-    """What is accepted here may be delivered; where the journal has no room, nothing is."""
-    delivery = shaping.delivery
+def _recorded(event: Event, shaping: Shaping) -> Record | None:
+    """What is recorded of an event before it is delivered; where there is no room, it is not."""
+    delivery, session = shaping.delivery, shaping.session
     match event:
         case Columns(columns):
             listed: list[Json] = [
                 {"name": c.name, "type": c.type, "masked": c.masked} for c in columns
             ]
-            await _accept(shaping, "columns", {"columns": listed})
+            return Record(session, "columns", {"columns": listed})
         case Rows():
-            await _record_rows(event, shaping)
+            return _recorded_rows(event, shaping)
         case Failed(sqlstate, message):
             delivery.status = "failed"
-            await _accept(shaping, "failed", {"sqlstate": sqlstate, "message": message})
+            return Record(session, "failed", {"sqlstate": sqlstate, "message": message})
         case Done(tag, rows, more):
             delivery.status = "completed"
-            await _accept(shaping, "done", {"tag": tag, "rows": rows, "more": more})
+            return Record(session, "done", {"tag": tag, "rows": rows, "more": more})
         case Native() | Pending():
-            pass
+            return None
         case _:
             assert_never(event)
 
 
-async def _record_rows(rows: Rows, shaping: Shaping) -> None:
+def _recorded_rows(rows: Rows, shaping: Shaping) -> Record | None:
     delivery = shaping.delivery
     delivery.bytes += len(rows.frames)
     if delivery.recorded + len(rows.frames) > RECORDED_BYTES:
         delivery.beyond.update(rows.frames)
-        return
+        return None
     delivery.recorded += len(rows.frames)
-    await _accept(shaping, "rows", {"count": rows.count, "codec": rows.codec}, rows.frames)
-
-
-async def _accept(
-    shaping: Shaping, kind: str, document: Mapping[str, Json], body: bytes = b""
-) -> None:
-    await shaping.journal.accept(Record(shaping.session, kind, document, body))
+    document: dict[str, Json] = {"count": rows.count, "codec": rows.codec}
+    return Record(shaping.session, "rows", document, rows.frames)
 
 
 def _too_long(limit: float, shaping: Shaping) -> Refusal:

@@ -55,10 +55,15 @@ class Journal:
         self.records: list[Record] = []
         self.room = room
 
-    async def accept(self, record: Record) -> None:
+    def accept_now(self, record: Record) -> bool:
         if len(self.records) >= self.room:
-            raise JournalUnavailable("the journal has no room")
+            return False
         self.records.append(record)
+        return True
+
+    async def accept(self, record: Record) -> None:
+        if not self.accept_now(record):
+            raise JournalUnavailable("the journal has no room")
 
 
 def backend() -> Backend:

@@ -13,6 +13,7 @@ from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import FrontendReader, NeedData
 
 READ_BYTES: Final = 64 * 1024
+UNSENT_BYTES: Final = 64 * 1024  # that a client may leave unread before anybody waits for it
 # What a client may send ahead; the socket is not read beyond it until some of it was taken.
 AHEAD_BYTES: Final = 1024 * 1024
 LINGER: Final = 1.0  # seconds for a client to take in the last message, and to close
@@ -76,13 +77,25 @@ class Client:
         self.codec.receive_data(received)
         return len(received)
 
-    async def write(self, *parts: bytes) -> None:
-        """Write, and wait while the client is slow. Raises `ClientGone`."""
+    def put(self, content: bytes) -> bool:
+        """Write; whether the client takes it in, else `drain`. Raises `ClientGone`."""
+        transport = self.writer.transport
+        if transport.is_closing():
+            raise ClientGone
+        transport.write(content)
+        return transport.get_write_buffer_size() < UNSENT_BYTES
+
+    async def drain(self) -> None:
+        """Wait while the client is slow. Raises `ClientGone`."""
         try:
-            self.writer.writelines(_present(parts))
             await self.writer.drain()
         except OSError:
             raise ClientGone from None
+
+    async def write(self, *parts: bytes) -> None:
+        """Write, and wait while the client is slow. Raises `ClientGone`."""
+        self.writer.writelines(_present(parts))
+        await self.drain()
 
     async def close(self) -> None:
         """Let what was written out, and what was sent in, within a second, and close.

@@ -30,7 +30,7 @@ from server.write_back import COPIED_IN
 # Small answers are written together, up to this many bytes.
 WRITE_BYTES: Final = 64 * 1024
 _FLUSH: Final = f.Flush().encode()
-_AT_REST: Final = Native(b.ReadyForQuery("I").encode())
+_AT_REST: Final = b.ReadyForQuery("I").encode()
 """Only then does a server pass notifications on."""
 _SAYS_NOTHING: Final = (f.Flush, f.Sync)
 _PARSES: Final = (Asks.PREPARE, Asks.NOTHING)
@@ -131,8 +131,7 @@ class Relay:
             await self.session.stream(self.session.opened, _FLUSH)
         while True:
             try:
-                async with asyncio.timeout_at(self._silent_until()):
-                    messages = await self.client.take()
+                messages = await self._said(self._silent_until())
             except TimeoutError:
                 if not self._turns and not self._answering:
                     raise Denied(self._idle()) from None
@@ -141,6 +140,12 @@ class Relay:
             if any(not isinstance(message, _SAYS_NOTHING) for message in messages):
                 self._silence_ends = None
             return messages
+
+    async def _said(self, until: float | None) -> list[f.Command]:
+        if until is None:
+            return await self.client.take()
+        async with asyncio.timeout_at(until):
+            return await self.client.take()
 
     def _silent_until(self) -> float | None:
         """By the loop's clock; None where there is no limit."""
@@ -352,7 +357,7 @@ class Relay:
         if self._aborted is not None and isinstance(event, Failed):
             event, refusal = Failed(REFUSED, ""), self._aborted.refusal
             self._aborted = None
-        if event == _AT_REST:
+        if isinstance(event, Native) and event.message == _AT_REST:
             await self._tell()
         if not group.hidden:
             self._unwritten += worded(event, group.asks, refusal)
@@ -388,11 +393,15 @@ class Relay:
 
         Raises `ClientGone` past the same limit: nothing that is said would reach it.
         """
-        unwritten = bytes(self._unwritten)
+        if not self._unwritten:
+            return
+        taken_in = self.client.put(bytes(self._unwritten))
         self._unwritten.clear()
+        if taken_in:
+            return
         try:
             async with asyncio.timeout(self.idle_limit):
-                await self.client.write(unwritten)
+                await self.client.drain()
         except TimeoutError:
             raise ClientGone from None
 
