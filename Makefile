@@ -53,8 +53,10 @@ bench: $(VENV)/compiled/.made $(VENV)/.quality  ## calls, facts, masking and row
 	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
 	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
 
-bench-native: $(VENV)/compiled/.made  ## pgbench through the gateway beside pgbouncer; fails where a bound is missed
-	cd $(VENV)/compiled && $(abspath $(BIN))/python -m tests.bench.native
+bench-native: $(VENV)/compiled/.made  ## pgbench beside pgbouncer, a million rows beside the database; fails where a bound is missed
+	cd $(VENV)/compiled && missed=; for each in native native_rows; do \
+	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
+	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
 
 clean:  ## remove the environment and the demo's state
 	rm -rf $(VENV) $(STATE) .mypy_cache .ruff_cache .hypothesis

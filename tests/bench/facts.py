@@ -2,7 +2,7 @@
 
 Facts of typical statements through the worker processes and in this process, facts that are known
 already, and a decision by 100 policies beside Cedar alone, asked the same two questions. No
-statement is the same text twice, but where that is what is measured.
+statement is known from another one, but where that is what is measured.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROUNDS: Final = 400
 POLICIES: Final = 100
 
 TYPICAL: Final = (
-    "SELECT id, name FROM users WHERE id = {}",
+    "SELECT id, name FROM users WHERE {} = id",
     "SELECT u.id, u.name, o.total FROM users u JOIN orders o ON o.user_id = u.id"
     " WHERE o.id > {} AND u.name LIKE 'A%' ORDER BY o.total DESC LIMIT 20",
     "SELECT user_id, count(*), sum(total) FROM orders WHERE total > {} GROUP BY user_id",

@@ -44,14 +44,14 @@ def gateway(module_worlds: Callable[..., World]) -> Iterator[World]:
     made.stop()
 
 
-def workers_of(gateway: World) -> list[int]:
-    """The processes of the workers, once all of them are there."""
+def workers_of(gateway: World, gone: int = 0) -> list[int]:
+    """The processes of the workers, once all of them are there, and this one is not."""
     assert gateway.process is not None
     deadline = time.monotonic() + WITHIN
     while True:
         children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children")
         found = [int(pid) for pid in children.read_text().split()]
-        if len(found) == WORKERS:
+        if len(found) == WORKERS and gone not in found:
             return found
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -177,7 +177,7 @@ async def test_a_worker_that_dies_is_replaced_and_the_others_go_on(gateway: Worl
             alive += session.execute("SELECT 1").fetchone() == (1,)
         session.close()
     assert 0 < alive < MANY
-    after = workers_of(gateway)
+    after = workers_of(gateway, gone=before[0])
     assert len(set(after) - set(before)) == 1
     listens(gateway)
     listed = gateway.cli("victor", "sessions", "verify")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,14 +45,17 @@ UNLIMITED: Final = {
 """Tests of load are not about limits."""
 
 SCHEMA: Final = (Path(__file__).parent / "shop.sql").read_text()
+PORTS: Final = range(20_000, 32_000)
+"""Below those that outgoing connections have, on Linux and elsewhere."""
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    assert isinstance(port, int)
-    return port
+    """One that nothing listens on, and that the system gives to no outgoing connection."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 class ProviderThread:

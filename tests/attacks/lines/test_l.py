@@ -98,12 +98,12 @@ async def test_l01_with_the_store_down_every_door_and_tool_refuses_and_then_goes
             for tool, arguments in (
                 ("approval_wait", {"approval_id": ticket["approval_id"], "wait_seconds": 1}),
                 ("review_approvals", {}),
-                ("list_targets", {}),
             ):
                 refused = await use(http, world, tool, arguments)
                 said = refused["content"][0]["text"]
                 assert said.startswith("{"), (tool, said)
                 assert json.loads(said)["code"] == "BACKEND_UNAVAILABLE"
+            await until(lambda: refuses_to_list(http, world))
             for method, path, body in (
                 ("POST", f"approvals/{ticket['approval_id']}/decision", {"approve": True}),
                 ("GET", "sessions", None),
@@ -114,6 +114,13 @@ async def test_l01_with_the_store_down_every_door_and_tool_refuses_and_then_goes
                 assert answer.status_code == 503, answer.text
         assert mark not in await effects(world)
         await check_back(http, world)
+
+
+async def refuses_to_list(http: httpx2.AsyncClient, world: World) -> bool:
+    """For ten seconds it is known who is blocked; so long others are told what they may do."""
+    refused = await use(http, world, "list_targets", {})
+    said = refused["content"][0]["text"]
+    return said.startswith("{") and json.loads(said)["code"] == "BACKEND_UNAVAILABLE"
 
 
 async def use(
