@@ -267,6 +267,7 @@ async def _serve_http(
         ws="none",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=75,  # seconds; shorter than a client's own, calls meet a closing one
         timeout_graceful_shutdown=5,
     )
     gc.collect()

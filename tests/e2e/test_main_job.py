@@ -224,3 +224,19 @@ async def test_a_statement_that_touches_a_label_gets_our_words_for_its_error(
         said = refusal(await run_sql(client, "SELECT ssn::int FROM customers"))
     assert said["sqlstate"] == "22P02"
     assert "219-09-9991" not in json.dumps(said)
+
+
+async def test_a_connection_outlives_what_clients_keep_one_for(world: World) -> None:
+    """Whoever closes first decides: a call that meets the server's closing is lost.
+
+    httpx, with which the SDK's client calls, keeps an idle connection for 5 s.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    for idle in (6, 0):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        length = next(line for line in head.splitlines() if line.startswith(b"content-length"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        await asyncio.sleep(idle)
+    writer.close()
