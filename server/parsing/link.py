@@ -75,12 +75,13 @@ class State(Enum):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A statement on its way; everybody who asked for it waits for `answer`."""
+    """A statement on its way, `since` by the loop's clock; who asked for it waits for `answer`."""
 
     key: Key
     asker: str
     shipped: Shipped = field(repr=False)
     answer: asyncio.Future[SqlFacts]
+    since: float
     patience: Patience | None = None
 
     def settle(self, facts: SqlFacts) -> None:

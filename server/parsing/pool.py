@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
+from math import inf
 from typing import Final
 
 from policies.sql.catalog import Catalog
@@ -30,7 +31,10 @@ _LOG: Final = getLogger("ostiary.parsing")
 FOR_EVERYBODY: Final = 2
 
 WAITING: Final = 0.4
-"""Seconds for which a statement waits for a worker."""
+"""Seconds for which a statement waits for workers that answer nobody."""
+
+LONGEST_WAITING: Final = 4.0
+"""Seconds for which it waits while they do: many have come at once, or the machine is slow."""
 
 FIRST_WAITING: Final = 30.0
 """Seconds for which the first statements wait until there are workers at all."""
@@ -69,6 +73,7 @@ class ParserPool:
         self._nursery: Nursery | None = None
         self._nurseries = _Lane()
         self.warm = False
+        self._answered = -inf
         self._begun = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -107,6 +112,7 @@ class ParserPool:
         self._dispatch()
 
     def understood(self, worker: Worker, job: Job, understood: Understood) -> None:
+        self._answered = self._loop.time()
         self._cache.put(job.key, understood.facts, understood.size)
         self.suspicions.spent(job.asker, understood.spent)
         self._nurseries.failures = 0
@@ -142,7 +148,8 @@ class ParserPool:
         key = (dialect, *shipped.key, text)
         job = self._flying.get(key)
         if job is None:
-            job = Job(key, asker, shipped, self._loop.create_future())
+            answer = self._loop.create_future()
+            job = Job(key, asker, shipped, answer, since=self._loop.time())
             self._take(job)
         return job
 
@@ -169,7 +176,12 @@ class ParserPool:
         return [w for lane in self._lanes if (w := lane.worker) is not None and w.pid]
 
     def _waited_enough(self, job: Job) -> None:
-        if job in self._waiting:
+        now = self._loop.time()
+        if job not in self._waiting:
+            return
+        if now - self._answered < WAITING and now - job.since < LONGEST_WAITING:
+            job.patience = Patience(WAITING, partial(self._waited_enough, job))
+        else:
             self._waiting.remove(job)
             self._settle(job, BUSY if self._ready() else MISSING)
 

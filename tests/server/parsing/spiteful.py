@@ -36,6 +36,12 @@ def sleep() -> Iterator[str]:
     yield ""
 
 
+def slow() -> Iterator[str]:
+    """What many statements at once, or a busy machine, make of one that is harmless."""
+    sleep_for(0.05)
+    yield from ()
+
+
 def hang() -> Iterator[str]:
     while True:
         yield from ()
@@ -133,6 +139,7 @@ def slander() -> Iterator[str]:
 ACTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "sleep": sleep,
     "hang": hang,
+    "slow": slow,
     "crash": crash,
     "bomb": bomb,
     "environment": environment,

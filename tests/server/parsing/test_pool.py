@@ -185,6 +185,13 @@ async def test_more_statements_of_one_caller_than_may_wait_are_refused() -> None
     assert found.count("SQL_PARSER_BUSY") == 50
 
 
+async def test_statements_that_wait_in_a_queue_that_moves_are_answered() -> None:
+    async with spiteful() as pool:
+        await ask(pool, PLAIN.format(0))
+        many = (code(pool, f"SELECT {n} /* slow */", "alice") for n in range(60))
+        assert set(await asyncio.gather(*many)) == {""}  # 1.5 s, with two workers
+
+
 async def test_a_worker_killed_while_it_parses_is_replaced() -> None:
     async with spiteful() as pool:
         await ask(pool, PLAIN.format(0))
