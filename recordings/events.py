@@ -5,8 +5,9 @@ An event is a statement's beginning, a chunk of rows, or an end: never a row, ne
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +139,13 @@ class Pending:
 
 Event = Columns | Rows | Done | Failed | Native | Pending
 Results = AsyncIterator[Event]
+
+
+class Batch(NamedTuple):
+    """Events that came together; `last` where nothing follows them, as far as that is known."""
+
+    events: Sequence[Event]
+    last: bool = False
+
+
+Batches = AsyncIterator[Batch]

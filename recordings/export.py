@@ -2,7 +2,8 @@
 
 Format version 1. `body` is text where `body_encoding` is "utf-8", base64 where it is "base64", and
 null where it is "none" (there was no body), "deleted" (by retention) or "missing". `rows`, where
-the body holds rows, has each cell as text, as {"base64": …} if it is not UTF-8, or null for NULL.
+the body holds rows (kinds "rows" and "answer"), has each cell as text, as {"base64": …} if it is
+not UTF-8, or null for NULL.
 `document`, written as canonical JSON again, is what was hashed; see `recordings.chain`.
 """
 

@@ -15,6 +15,9 @@ from recordings.streams import close_stream, try_lock_dead
 WITHOUT_OUTCOME: Final = frozenset({"Connect"})
 """Actions whose intent no outcome follows: the session's own end is theirs."""
 
+OUTCOMES: Final = frozenset({"outcome", "answer"})
+"""Kinds of records that an intent is answered by: one alone, or one with the whole answer."""
+
 # A restart of the store frees every lock, so for a minute after one a free lock proves nothing.
 _MAYBE_DEAD: Final = """
 SELECT number FROM writers w
@@ -38,7 +41,7 @@ ORDER BY o.session
 
 _INTENTS: Final = """
 SELECT stream, sequence, at, kind, document FROM records
-WHERE session = $1 AND kind IN ('intent', 'outcome')
+WHERE session = $1 AND kind IN ('intent', 'outcome', 'answer')
 ORDER BY at, stream, sequence
 """
 
@@ -135,7 +138,7 @@ def without_outcome(rows: Sequence[asyncpg.Record]) -> tuple[Intent, ...]:
     """The intents that no outcome answers; on one session they are answered first in, first out."""
     intents = [_intent(row) for row in rows if row["kind"] == "intent"]
     expecting = [i for i in intents if i.action not in WITHOUT_OUTCOME]
-    return tuple(expecting[sum(row["kind"] == "outcome" for row in rows) :])
+    return tuple(expecting[sum(row["kind"] in OUTCOMES for row in rows) :])
 
 
 def _intent(row: asyncpg.Record) -> Intent:

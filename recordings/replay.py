@@ -84,7 +84,7 @@ class Replay:
                 yield f"{_INDENT}masked: {_word(column, 'name')}: {_word(column, 'masked')}"
 
     def _rows(self, record: StoredRecord) -> Iterator[str]:
-        yield f"rows: {_word(record.document, 'count')}"
+        yield f"rows: {_word(record.document, 'count' if record.kind == 'rows' else 'rows')}"
         rows = decoded_rows(record)
         if rows is None:
             yield f"{_INDENT}({_why_no_body(record)})"
@@ -128,6 +128,19 @@ class Replay:
                 f"{escaped(k)} {_plain(gone[k])}" for k in gone
             )
 
+    def _answer(self, record: StoredRecord) -> Iterator[str]:
+        """A whole answer: all that would stand in records of its own, were it larger."""
+        parts = [self._done(record), self._outcome(record)]
+        if "codec" in record.document:
+            parts.insert(0, self._rows(record))
+        if "columns" in record.document:
+            parts.insert(0, self._columns(record))
+        indent = ""
+        for first, *rest in parts:
+            yield indent + first
+            yield from rest
+            indent = _INDENT
+
     def _closed(self, record: StoredRecord) -> Iterator[str]:
         yield f"session ended: {_word(record.document, 'end')}"
         for intent in _items(record.document, "intents_without_outcome"):
@@ -150,6 +163,7 @@ _TELL: Final[Mapping[str, Callable[[Replay, StoredRecord], Iterator[str]]]] = {
     "done": Replay._done,
     "failed": Replay._failed,
     "outcome": Replay._outcome,
+    "answer": Replay._answer,
     "session_closed": Replay._closed,
 }
 

@@ -110,7 +110,7 @@ def when(at: int) -> datetime:
 def decoded_rows(record: StoredRecord) -> list[Row] | None:
     """The rows that a record holds; `None` where it holds none that can be read."""
     codec = row_codec(str(record.document.get("codec")))
-    if record.kind != "rows" or codec is None or record.body is None:
+    if record.kind not in ("rows", "answer") or codec is None or record.body is None:
         return None
     try:
         return codec.decode(record.body)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from masking.cells import Plan
 from policies.errors import BackendUnavailable
 from policies.model import Target
 from policies.sql.catalog import Catalog
@@ -70,6 +71,8 @@ class Backend:
     """Columns of free text, and the names of people and places that are looked for in each."""
     best_effort: bool = False
     """Whether what only reads may run before its record is durable."""
+    idle: dict[object, Plan] = field(default_factory=dict)
+    """Plans of results that nothing happens to, by all that they hang on besides the catalog."""
 
     @property
     def labels(self) -> frozenset[str]:
@@ -91,6 +94,7 @@ class Backend:
     def replace(self, catalog: Catalog) -> None:
         if self.snapshot is None or self.snapshot.catalog is not catalog:
             self.by_path.clear()
+            self.idle.clear()
         self.snapshot = Snapshot(catalog, asyncio.get_running_loop().time())
 
     async def facts(

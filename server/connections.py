@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from policies.model import SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.catalog import Catalog
 from policies.sql.facts import Named, Opaque, SqlFacts, TableName
-from recordings.events import Notification, Results
+from recordings.events import Batches, Notification
 from recordings.rows import Row
 from server.meant import Meant
 
@@ -54,7 +54,7 @@ class Connection(Protocol):
         """Where a read, or a write, would run. Known without asking the target."""
         ...
 
-    def results(self, grant: Grant) -> AbstractAsyncContextManager[Results]:
+    def results(self, grant: Grant) -> AbstractAsyncContextManager[Batches]:
         """The events of one granted action, pulled; leaving the context cancels it at the target.
 
         A one-shot connection sends the action here, in a transaction of its own: read-only
@@ -130,19 +130,22 @@ class NativeConnection(Connection, Protocol):
         """Cancel what runs, as the caller asked; nothing is confirmed."""
         ...
 
-    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+    async def send_together(self, grants: Sequence[Grant], messages: Sequence[object]) -> None:
         """Write one message of several statements, each of which was judged; each is a turn."""
         ...
 
-    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
-        """Write the exact bytes that were judged, or a marker in their place."""
+    async def send(self, granted: Grant | Substitute, messages: Sequence[object]) -> None:
+        """Write the messages that were judged, or a marker in their place.
+
+        They are the protocol's own; one that the grant does not carry is a `PermissionError`.
+        """
         ...
 
-    def results(self, granted: Grant | Substitute) -> AbstractAsyncContextManager[Results]:
+    def results(self, granted: Grant | Substitute) -> AbstractAsyncContextManager[Batches]:
         """The events of the oldest message sent; for a substitute, the refusal in place."""
         ...
 
-    async def stream(self, grant: Grant, frames: bytes) -> None:
+    async def stream(self, grant: Grant, messages: Sequence[object]) -> None:
         """Write what the caller streams in under a grant: binds, COPY data, Sync."""
         ...
 

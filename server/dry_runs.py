@@ -22,6 +22,7 @@ from policies.model import (
     SqlStatement,
 )
 from policies.sql.facts import SqlFacts
+from recordings.batches import each
 from recordings.events import Failed, Rows
 from recordings.rows import ROW_CODECS
 from server.connections import CatalogChanged
@@ -66,8 +67,8 @@ async def _planned(session: Session, grant: Grant, why: str) -> tuple[tuple[Plan
     """The plan, or why there is none: the verdict stands without it."""
     steps: list[PlanStep] = []
     try:
-        async with session.results(grant) as events:
-            async for event in events:
+        async with session.results(grant) as batches:
+            async for event in each(batches):
                 match event:
                     case Rows():
                         steps += _steps(event)

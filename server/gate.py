@@ -13,7 +13,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import inf
-from time import monotonic
 from typing import Final
 
 from masking.cells import Masker
@@ -35,7 +34,7 @@ from policies.model import (
 )
 from policies.sql.asked_settings import asked_by_parameters, of_one_call
 from policies.sql.facts import SqlFacts
-from recordings.events import Event, Pending, Results
+from recordings.events import Batches, Event, Pending, Results
 from recordings.journal import Journal, Record
 from server import records
 from server.admission import Admission
@@ -306,8 +305,9 @@ class Session:
                 admitted = await self.settle(admitted, action)
             try:
                 async with self.results(admitted) as results:
-                    async for event in results:
-                        yield event
+                    async for batch in results:
+                        for event in batch.events:
+                            yield event
                 return
             except CatalogChanged:
                 self.unused = self.spent  # nothing has run by it
@@ -352,9 +352,9 @@ class Session:
         return await self._admit(action, waited_for=ticket.id)
 
     @asynccontextmanager
-    async def results(self, grant: Grant) -> AsyncIterator[Results]:
+    async def results(self, grant: Grant) -> AsyncIterator[Batches]:
         """The events of a granted action as they may be delivered; its outcome is recorded."""
-        delivery, started = Delivery(), monotonic()
+        delivery = Delivery()
         shaping = self._shaping(grant, delivery)
         try:
             async with (
@@ -366,7 +366,8 @@ class Session:
             delivery.status = type(error).__name__
             raise
         finally:
-            await self._record_outcome(delivery, monotonic() - started)
+            if not delivery.whole:
+                await self._record_outcome(delivery)
 
     @asynccontextmanager
     async def recorded(self) -> AsyncIterator[None]:
@@ -435,8 +436,8 @@ class Session:
             text=action.text if isinstance(action, SqlStatement | SqlPrepare | SqlPlan) else "",
         )
 
-    async def _record_outcome(self, delivery: Delivery, seconds: float) -> None:
-        document = delivery.document(seconds)
+    async def _record_outcome(self, delivery: Delivery) -> None:
+        document = delivery.document()
         await _surely(self.gate.journal, Record(self.id, "outcome", document))
 
 

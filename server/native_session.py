@@ -6,7 +6,12 @@ The steps are those of `Session`, with many grants in flight and refusals that k
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -29,7 +34,7 @@ from policies.model import (
 from policies.sql.catalog import Catalog
 from policies.sql.facts import Named, Opaque, SqlEffect, SqlFacts
 from policies.sql.search_path import native_path
-from recordings.events import Notification, Pending, Results
+from recordings.events import Batches, Notification, Pending
 from recordings.journal import Json, Record
 from server import records
 from server.connections import NativeConnection
@@ -242,20 +247,20 @@ class NativeSession(Session):
         )
         return self._substitute(refusal)
 
-    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
-        """Send the exact bytes that were judged, or the marker in their place."""
-        await self.connection.send(granted, frames)
+    async def send(self, granted: Grant | Substitute, messages: Sequence[object]) -> None:
+        """Send the messages that were judged, or the marker in their place."""
+        await self.connection.send(granted, messages)
 
-    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+    async def send_together(self, grants: Sequence[Grant], messages: Sequence[object]) -> None:
         """Send one message of several statements; each has answers of its own, in order."""
-        await self.connection.send_together(grants, frames)
+        await self.connection.send_together(grants, messages)
 
-    async def stream(self, grant: Grant, frames: bytes) -> None:
+    async def stream(self, grant: Grant, messages: Sequence[object]) -> None:
         """Send what the caller streams in under a grant."""
-        await self.connection.stream(grant, frames)
+        await self.connection.stream(grant, messages)
 
-    async def copy_in(self, grant: Grant, frames: bytes) -> None:
-        """Send the content that a granted statement takes in, once it is recorded as sent.
+    async def copy_in(self, grant: Grant, messages: Sequence[object], frames: bytes) -> None:
+        """Send what a granted statement takes in, once its bytes are recorded as sent.
 
         Past the recording bound of a session: the number of bytes and their digest.
         """
@@ -266,20 +271,16 @@ class NativeSession(Session):
         else:
             body = frames
         await self.gate.journal.accept(Record(self.id, "input", document, body))
-        await self.connection.stream(grant, frames)
+        await self.connection.stream(grant, messages)
 
-    @asynccontextmanager
-    async def answers(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
+    def answers(self, granted: Grant | Substitute) -> AbstractAsyncContextManager[Batches]:
         """What comes back for a message, in the order of sending.
 
         For a substitute that is the refusal itself: nothing to limit, mask or record.
         """
         if isinstance(granted, Substitute):
-            async with self.connection.results(granted) as refused:
-                yield refused
-        else:
-            async with self.results(granted) as results:
-                yield results
+            return self.connection.results(granted)
+        return self.results(granted)
 
     async def notified(self) -> Sequence[Notification]:
         """What came on channels that the session listens to, decided again, masked and recorded.

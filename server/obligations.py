@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from time import monotonic
 from typing import Final, assert_never
 
 from masking.cells import ColumnShape, Hide, Keep, Mask, Masker, Plan, Scan, Treatment
@@ -17,6 +18,8 @@ from policies.sql.facts import SqlFacts, TableName
 from policies.sql.partly_shown import SETTINGS
 from policies.sql.secret_positions import quoting
 from recordings.events import (
+    Batch,
+    Batches,
     Column,
     Columns,
     Done,
@@ -24,7 +27,6 @@ from recordings.events import (
     Failed,
     Native,
     Pending,
-    Results,
     Rows,
 )
 from recordings.journal import Journal, Json, Record
@@ -33,6 +35,8 @@ from server.backends import Backend
 from server.deadline import Deadline, Passed
 
 RECORDED_BYTES: Final = 1 << 20  # of one result; past it: counts and a hash
+MOST_IDLE: Final = 1024  # plans of a target that are remembered
+WHOLE_BYTES: Final = 1 << 16  # of rows that are recorded together with their outcome
 TIME_GRACE: Final = 2.0  # seconds past a time limit, after which the gate itself gives up
 
 _TABLES: Final = ("r", "p")  # of pg_class.relkind: not views, which show other relations' columns
@@ -43,12 +47,18 @@ CHANGED_ORIGIN: Final = "its origin is not the one that the statement was judged
 
 @dataclass(slots=True)
 class Delivery:
-    """What was delivered of one granted action, for its outcome record."""
+    """What was delivered of one granted action, for its outcome record.
+
+    `whole`: one record holds the answer and its outcome. `plan`: how the result at hand is masked.
+    """
 
     rows: int = 0
     bytes: int = 0
     recorded: int = 0
     status: str = "cancelled"
+    whole: bool = False
+    plan: Plan | None = None
+    started: float = field(default_factory=monotonic)
     masked: Counter[str] = field(default_factory=Counter)
     masked_columns: dict[str, Counter[str]] = field(default_factory=dict)
     beyond: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -59,15 +69,15 @@ class Delivery:
         for column, gone in by_column.items():
             self.masked_columns.setdefault(column, Counter()).update(gone)
 
-    def document(self, seconds: float) -> dict[str, Json]:
-        """What is recorded of it, and how long it took."""
+    def document(self) -> dict[str, Json]:
+        """What is recorded of it, and how long it took until now."""
         document: dict[str, Json] = {
             "status": self.status,
             "rows": self.rows,
             "bytes": self.bytes,
             "recorded_bytes": self.recorded,
             "masked": dict(self.masked),
-            "milliseconds": round(seconds * 1000, 3),
+            "milliseconds": round((monotonic() - self.started) * 1000, 3),
         }
         if self.masked_columns:
             columns = {name: dict(gone) for name, gone in self.masked_columns.items()}
@@ -107,36 +117,42 @@ class Shaping:
         return bool(self.facts.labels_read or frozenset[str]().union(*uses))
 
 
-async def shape(raw: Results, shaping: Shaping) -> AsyncGenerator[Event]:
-    """Limit, mask, record and pass on each event; nothing is delivered that was not recorded."""
+async def shape(raw: Batches, shaping: Shaping) -> AsyncGenerator[Batch]:
+    """Limit, mask, record and pass on the events; nothing is delivered that was not recorded."""
     limit = min(shaping.decision.time_limit or inf, shaping.target_limit)
     deadline = Deadline(limit + TIME_GRACE)  # behind the target's own statement timeout
-    plan: Plan | None = None
+    first = True
     try:
-        while (event := await deadline.bound(raw)) is not None:
-            match event:
-                case Columns(columns):
-                    plan = _plan(columns, shaping)
-                    shaped: Event = _described(event, plan)
-                case Rows():
-                    if plan is None:
-                        raise ProtocolError("rows came before their description")
-                    _within_limit(event, shaping)
-                    shaped = event if plan.idle else await _masked(event, plan, shaping)
-                case Failed():
-                    shaped = await _scrubbed(event, shaping)
-                case Done() | Native() | Pending():
-                    shaped = event
-                case _:
-                    assert_never(event)
-            record = _recorded(shaped, shaping)
-            if record is not None and not shaping.journal.accept_now(record):
-                await shaping.journal.accept(record)
+        while (batch := await deadline.bound(raw)) is not None:
+            shaped = Batch([await _shaped(event, shaping) for event in batch.events], batch.last)
+            if not (first and batch.last and _recorded_whole(shaped, shaping)):
+                await _record(shaped, shaping)
+            first = False
             yield shaped
     except Passed as passed:
         raise Denied(_too_long(limit, shaping)) from passed
     finally:
         deadline.close()
+
+
+async def _shaped(event: Event, shaping: Shaping) -> Event:
+    """One event as it may be delivered. Raises `Denied`."""
+    delivery = shaping.delivery
+    match event:
+        case Columns(columns):
+            delivery.plan = _plan(columns, shaping)
+            return _described(event, delivery.plan)
+        case Rows():
+            if delivery.plan is None:
+                raise ProtocolError("rows came before their description")
+            _within_limit(event, shaping)
+            return event if delivery.plan.idle else await _masked(event, delivery.plan, shaping)
+        case Failed():
+            return await _scrubbed(event, shaping)
+        case Done() | Native() | Pending():
+            return event
+        case _:
+            assert_never(event)
 
 
 def treatment(column: Column, index: int, shaping: Shaping) -> Treatment:
@@ -229,7 +245,20 @@ def shape_of(column: Column, enums: Mapping[int, tuple[str, ...]]) -> ColumnShap
     )
 
 
-def _plan(columns: Sequence[Column], shaping: Shaping) -> Plan:
+def _plan(columns: tuple[Column, ...], shaping: Shaping) -> Plan:
+    """How the columns are masked; the same plan for all results that nothing happens to."""
+    known, key = shaping.backend.idle, (columns, shaping.facts, shaping.decision.masked_labels)
+    plan = known.get(key)
+    if plan is None:
+        plan = _new_plan(columns, shaping)
+        if plan.idle:
+            if len(known) >= MOST_IDLE:
+                known.clear()
+            known[key] = plan
+    return plan
+
+
+def _new_plan(columns: Sequence[Column], shaping: Shaping) -> Plan:
     enums = shaping.backend.catalog.enums
     shapes = [shape_of(column, enums) for column in columns]
     treatments = [treatment(c, i, shaping) for i, c in enumerate(columns)]
@@ -279,15 +308,49 @@ async def _scrubbed(failed: Failed, shaping: Shaping) -> Failed:
     return replace(failed, message=await shaping.masker.text(said))
 
 
+async def _record(batch: Batch, shaping: Shaping) -> None:
+    """Record events before they are delivered; where there is no room, they are not."""
+    for event in batch.events:
+        record = _recorded(event, shaping)
+        if record is not None and not shaping.journal.accept_now(record):
+            await shaping.journal.accept(record)
+
+
+def _recorded_whole(batch: Batch, shaping: Shaping) -> bool:
+    """Record an answer that is small, and all there is, together with its outcome.
+
+    Four records of one statement cost more than the statement. False, and nothing is recorded,
+    where it is not so, and where the journal would have to be waited for.
+    """
+    answer: dict[str, Json] = {}
+    frames = b""
+    for event in batch.events:
+        match event:
+            case Columns() if not answer:
+                answer["columns"] = _listed(event)
+            case Rows(rows, _, codec) if not frames and len(rows) <= WHOLE_BYTES:
+                answer["codec"], frames = codec, rows
+            case Done(tag, _, more) if "tag" not in answer:
+                answer["tag"], answer["more"] = tag, more
+            case Native():
+                pass
+            case _:
+                return False
+    if "tag" not in answer:
+        return False
+    delivery = shaping.delivery
+    told = replace(delivery, status="completed", bytes=len(frames), recorded=len(frames))
+    record = Record(shaping.session, "answer", {**answer, **told.document()}, frames)
+    delivery.whole = shaping.journal.accept_now(record)
+    return delivery.whole
+
+
 def _recorded(event: Event, shaping: Shaping) -> Record | None:
     """What is recorded of an event before it is delivered; where there is no room, it is not."""
     delivery, session = shaping.delivery, shaping.session
     match event:
-        case Columns(columns):
-            listed: list[Json] = [
-                {"name": c.name, "type": c.type, "masked": c.masked} for c in columns
-            ]
-            return Record(session, "columns", {"columns": listed})
+        case Columns():
+            return Record(session, "columns", {"columns": _listed(event)})
         case Rows():
             return _recorded_rows(event, shaping)
         case Failed(sqlstate, message):
@@ -300,6 +363,10 @@ def _recorded(event: Event, shaping: Shaping) -> Record | None:
             return None
         case _:
             assert_never(event)
+
+
+def _listed(columns: Columns) -> list[Json]:
+    return [{"name": c.name, "type": c.type, "masked": c.masked} for c in columns.columns]
 
 
 def _recorded_rows(rows: Rows, shaping: Shaping) -> Record | None:

@@ -11,6 +11,7 @@ from policies.sql.prescan import QUICK_BYTES
 from policies.sql.tokens import Kind, tokens
 
 MOST_STATEMENTS: Final = 100
+_BLANKS: Final = " \t\r\n"
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -19,7 +20,8 @@ def split(text: str) -> tuple[str, ...]:
     What holds no statement is with the one before it. A text of more than MOST_STATEMENTS is left
     whole, as is one without any, and one that would take the gateway long to cut.
     """
-    if ";" not in text or len(text) > QUICK_BYTES:
+    first = text.find(";")
+    if first in (-1, len(text.rstrip(_BLANKS)) - 1) or len(text) > QUICK_BYTES:
         return (text,)
     ends: list[int] = []
     depth, begun = 0, False

@@ -46,21 +46,29 @@ async def streams(
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport = await handshaken(connection, protocol, tls)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def handshaken(
+    connection: socket.socket, protocol: asyncio.Protocol, tls: ssl.SSLContext | None = None
+) -> asyncio.Transport:
+    """What the protocol reads and writes by, encrypted if so. Raises `OSError`: no handshake."""
     within = HANDSHAKE_WITHIN if tls is not None else None
     address = connection.getpeername()
     try:
-        transport, _ = await loop.connect_accepted_socket(
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol, connection, ssl=tls, ssl_handshake_timeout=within
         )
     except ssl.SSLCertVerificationError as error:
         _log.info("%s: the client's certificate is not taken: %s", address, error.verify_message)
         raise
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    return transport
 
 
-def certificate_of(writer: asyncio.StreamWriter) -> bytes:
+def certificate_of(transport: asyncio.BaseTransport) -> bytes:
     """What the client showed of itself and the handshake verified, in DER; empty for nothing."""
-    session = writer.get_extra_info("ssl_object")
+    session = transport.get_extra_info("ssl_object")
     return (session.getpeercert(binary_form=True) if session is not None else None) or b""
 
 

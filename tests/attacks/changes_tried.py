@@ -14,6 +14,7 @@ from policies.model import Parameter, SqlPlan, SqlPreview
 from policies.sql.catalog import Catalog
 from policies.sql.facts import SqlFacts
 from policies.sql.postgres import analyse
+from recordings.batches import each
 from recordings.events import Event, Failed
 from server import gate
 from server.gate import Grant
@@ -101,9 +102,9 @@ class Laboratory:
         grant = _with(granted(SqlPlan(text)), self.facts(text))
         async with (
             self.connector.connect(grant) as connection,
-            connection.results(grant) as events,
+            connection.results(grant) as batches,
         ):
-            found = [event async for event in events]
+            found = [event async for event in each(batches)]
         assert CALLED not in " ".join(e.message for e in found if isinstance(e, Failed))
         return found
 

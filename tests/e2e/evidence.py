@@ -24,7 +24,9 @@ from tests.e2e.world import World
 
 TABLE: Final = "CREATE TABLE effects (marker text NOT NULL)"
 MARKER: Final = re.compile(r"m-[0-9a-f]{16}")
-SESSIONS_WITH_OUTCOME: Final = "SELECT DISTINCT session FROM records WHERE kind = 'outcome'"
+SESSIONS_WITH_OUTCOME: Final = (
+    "SELECT DISTINCT session FROM records WHERE kind IN ('outcome', 'answer')"
+)
 STATEMENTS: Final = (
     "SELECT r.session, r.document, convert_from(b.body, 'UTF8') AS text"
     " FROM records r JOIN bodies b USING (stream, sequence) WHERE r.kind = 'intent'"

@@ -73,7 +73,7 @@ def test_what_ran_is_recorded_in_order_all_the_same(world: World) -> None:
         "SELECT kind FROM records WHERE session = (SELECT session FROM records"
         " WHERE kind = 'session_opened' ORDER BY at DESC LIMIT 1) ORDER BY at"
     )
-    expected = ["session_opened", "signed_in", *["intent", "rows", "outcome"] * 2, "session_closed"]
+    expected = ["session_opened", "signed_in", *["intent", "answer"] * 2, "session_closed"]
     with psycopg.connect(world.store_dsn, autocommit=True) as store:
         found: list[str] = []
         for _ in range(100):

@@ -199,6 +199,10 @@ PASSING: Final = (
 """What is a call's, a protocol's or a dialect's own."""
 
 
+OF_ANSWERS: Final = ("kind", "document", "rows")
+"""What a record that holds an answer whole has for each of its parts."""
+
+
 def recorded(doors: World, sql: str) -> list[Any]:
     """What the newest session's recording says of the statement, as any protocol would say it.
 
@@ -211,11 +215,27 @@ def recorded(doors: World, sql: str) -> list[Any]:
         with open_gateway(None, doors.as_user("victor")) as gateway:
             sessions: Any = gateway.get("sessions").get("sessions")
             lines = list(gateway.lines("sessions", sessions[0]["id"], "records"))
-        records = [json.loads(line) for line in lines]
+        records = [part for line in lines for part in _unfolded(json.loads(line))]
     first = next(i for i, record in enumerate(records) if record["body"] == sql)
     asked = [r for r in records if r["kind"] == "approval_asked"]
     then = [r for r in records[first:] if r["kind"] not in ("approval_asked", *OWN)]
     return [_plain(r) for r in (*asked, *then) if not _comes_back(r)]
+
+
+def _unfolded(record: Any) -> list[Any]:
+    """An answer that was recorded whole, as the records that a longer one is told by."""
+    if record["kind"] != "answer":
+        return [record]
+    whole, rest = record["document"], {k: v for k, v in record.items() if k not in OF_ANSWERS}
+    parts: list[Any] = []
+    if "columns" in whole:
+        parts.append({"kind": "columns", "document": {"columns": whole.pop("columns")}, **rest})
+    if record.get("rows"):
+        counted = {"count": whole["rows"]}
+        parts.append({"kind": "rows", "document": counted, "rows": record["rows"], **rest})
+    done = {"rows": whole["rows"], "more": whole.pop("more")}
+    parts.append({"kind": "done", "document": done, **rest})
+    return [*parts, {"kind": "outcome", "document": whole, **rest}]
 
 
 def _comes_back(record: Any) -> bool:

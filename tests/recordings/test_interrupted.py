@@ -233,6 +233,18 @@ async def cut_off(store: Store, gateway: str, *roles: str) -> None:
     )
 
 
+async def test_an_answer_of_one_record_is_its_intents_outcome(
+    open_journal: OpenJournal, store: Store
+) -> None:
+    journal = await open_journal("gw-1")
+    intents = [Record("s-1", "intent", {"action": {"kind": kind}}) for kind in ("A", "B")]
+    await journal.commit(Record("s-1", "session_opened", {}), *intents)
+    await journal.accept(Record("s-1", "answer", {"status": "completed"}))
+    await journal.close()
+    ((ending,),) = (await ends(store, "s-1"),)
+    assert [intent["action"] for intent in ending["intents_without_outcome"]] == ["B"]
+
+
 async def test_closing_a_journal_ends_the_sessions_that_are_still_open(
     open_journal: OpenJournal, store: Store
 ) -> None:

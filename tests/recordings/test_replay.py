@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
@@ -61,6 +62,19 @@ async def test_a_session_reads_from_its_opening_to_its_end() -> None:
         "22:13:20.000008  session ended: interrupted",
         '          outcome unknown: {"stream":7,"sequence":2,"action":"SqlStatement"}',
     ]
+
+
+def test_an_answer_of_one_record_is_told_as_one_of_several_is() -> None:
+    apart = (columns("id", masked={"id": "label pii"}), rows([b"1"], [b"2"], at=4), DONE, OUTCOME)
+    body = apart[1].body
+    whole = {**apart[0].document, **OUTCOME.document, "codec": "postgres", "tag": "SELECT 2"}
+
+    def said(text: str) -> list[str]:
+        return [re.sub(r"^[\d:.]+", "", line).strip() for line in text.splitlines()]
+
+    assert said(told(stored("answer", whole, body))) == said(told(*apart))
+    changed = {"status": "completed", "rows": 0, "bytes": 0, "tag": "UPDATE 3", "more": False}
+    assert said(told(stored("answer", changed)))[0] == "target: UPDATE 3"
 
 
 def test_what_was_masked_is_told_by_column_and_label_or_entity() -> None:
@@ -123,11 +137,15 @@ def test_a_kind_that_replay_does_not_know_is_told_by_its_members() -> None:
         {},
         {"principal": 1, "columns": 2, "refusal": [], "action": None, "masked": "x"},
         {"masked": 1, "masked_columns": {"note": 2}},
+        {"columns": 1, "codec": 2, "rows": "x"},
     ],
 )
 @pytest.mark.parametrize(
     "kind",
-    ["session_opened", "decision", "intent", "columns", "rows", "done", "failed", "outcome"],
+    [
+        *("session_opened", "decision", "intent", "columns", "rows", "done", "failed", "outcome"),
+        "answer",
+    ],
 )
 def test_a_document_of_another_shape_is_still_told(kind: str, document: dict[str, int]) -> None:
     assert told(stored(kind, document))
@@ -166,6 +184,8 @@ def test_what_a_terminal_would_act_on_is_escaped_everywhere(hostile: str) -> Non
         columns(hostile, masked={hostile: hostile}),
         rows([raw]),
         stored("failed", {"sqlstate": hostile, "message": hostile}),
+        stored("answer", {"columns": [{"name": hostile, "masked": hostile}], "tag": hostile}),
+        stored("answer", {"codec": "postgres", "rows": hostile}, rows([raw]).body),
         stored("other", {hostile: {hostile: hostile}}, raw),
         stored("outcome", {"status": hostile, "masked": {hostile: 1}}),
         stored("outcome", {"masked_columns": {hostile: {hostile: 1}}}),

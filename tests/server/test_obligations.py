@@ -18,9 +18,21 @@ from policies.model import Decision, Effect, LimitRows, MaskLabels, Target
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.catalog import Column as CatalogColumn
 from policies.sql.copied import CopyLayout
-from policies.sql.facts import SqlEffect, SqlFacts, TableName
+from policies.sql.facts import Opaque, SqlEffect, SqlFacts, TableName
+from recordings.batches import each, one_by_one
 from recordings.copied_rows import codec_name
-from recordings.events import Column, Columns, Done, Event, Failed, Origin, Results, Rows
+from recordings.events import (
+    Batch,
+    Column,
+    Columns,
+    Done,
+    Event,
+    Failed,
+    Native,
+    Origin,
+    Results,
+    Rows,
+)
 from recordings.journal import JournalUnavailable, Record
 from recordings.rows import ROW_CODECS
 from server.backends import Backend, ColumnRule, Snapshot
@@ -165,7 +177,7 @@ async def events(*given: Event) -> Any:
 
 
 async def shaped(given: Results, how: Shaping) -> list[Event]:
-    return [event async for event in shape(given, how)]
+    return [event async for event in each(shape(one_by_one(given), how))]
 
 
 SSN = Columns((Column("ssn", TEXT, 100, 2),))
@@ -181,7 +193,7 @@ async def test_rows_are_masked_then_recorded_then_delivered() -> None:
     assert delivered[1].frames == recorded.body
     assert b"219-09" not in recorded.body
     assert how.delivery.masked == {"pii": 1}
-    outcome = how.delivery.document(0.5)
+    outcome = how.delivery.document()
     assert (outcome["masked"], outcome["masked_columns"]) == ({"pii": 1}, {"ssn": {"pii": 1}})
     assert how.delivery.status == "completed"
 
@@ -210,7 +222,10 @@ async def test_rows_are_delivered_as_they_come_and_wait_for_no_others() -> None:
         yield rows("219-09-9991")
         await asyncio.Event().wait()  # the server goes on later, or never
 
-    async with asyncio.timeout(30), aclosing(shape(slow(), shaping(PII))) as results:
+    async with (
+        asyncio.timeout(30),
+        aclosing(each(shape(one_by_one(slow()), shaping(PII)))) as results,
+    ):
         assert isinstance(await anext(results), Columns)
         assert await anext(results) == rows("***-**-9991")
 
@@ -219,7 +234,7 @@ async def test_rows_are_delivered_as_they_come_and_wait_for_no_others() -> None:
 async def test_what_the_journal_does_not_take_is_not_delivered() -> None:
     how = shaping(PII, journal=Journal(room=1))  # room for the description alone
     delivered: list[Event] = []
-    results = shape(events(SSN, rows("219-09-9991")), how)
+    results = each(shape(one_by_one(events(SSN, rows("219-09-9991"))), how))
     delivered.append(await anext(results))
     with pytest.raises(JournalUnavailable):
         delivered.append(await anext(results))
@@ -302,3 +317,105 @@ def test_a_column_of_mysql_is_treated_by_lineage_and_its_origin_only_adds_a_mask
     column: Column, index: int, facts: SqlFacts, given: tuple[Any, ...], expected: Treatment
 ) -> None:
     assert treatment(column, index, shaping(*given, facts=facts)) == expected
+
+
+async def answers(*given: Batch) -> Any:
+    for batch in given:
+        yield batch
+
+
+def at_once(*given: Event) -> Any:
+    return answers(Batch((*given, Native(b"Z")), last=True))
+
+
+@pytest.mark.anyio
+async def test_a_small_answer_that_came_at_once_is_one_record_with_its_outcome() -> None:
+    journal = Journal()
+    how = shaping(PII, journal=journal)
+    given = at_once(SSN, rows("219-09-9991"), Done("SELECT 1", 1))
+    (batch,) = [batch async for batch in shape(given, how)]
+    (record,) = journal.records
+    assert record.kind == "answer"
+    assert record.body == b"".join(e.frames for e in batch.events if isinstance(e, Rows))
+    assert b"219-09" not in record.body
+    document = record.document
+    (column,) = document["columns"]  # type: ignore[misc]
+    assert (column["name"], column["type"], bool(column["masked"])) == ("ssn", TEXT, True)
+    assert document["masked"] == {"pii": 1}
+    assert (document["status"], document["tag"], document["more"]) == (
+        *("completed", "SELECT 1"),
+        False,
+    )
+    assert (document["rows"], document["bytes"], document["recorded_bytes"]) == (
+        *(1, len(record.body)),
+        len(record.body),
+    )
+    assert how.delivery.whole
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "given",
+    [
+        at_once(SSN, rows("a" * 70_000), Done("SELECT 1", 1)),
+        at_once(SSN, rows("a"), rows("b"), Done("SELECT 2", 2)),
+        at_once(SSN, rows("a"), Done("SELECT 1"), Done("SELECT 1")),
+        at_once(SSN, rows("a"), Failed("22012", "division by zero")),
+        at_once(SSN, rows("a")),
+        answers(Batch((SSN, rows("a"))), Batch((Done("SELECT 1"),), last=True)),
+        answers(Batch((SSN, rows("a"), Done("SELECT 1")))),
+    ],
+    ids=["large", "rows twice", "two ends", "an error", "no end", "in two parts", "not the last"],
+)
+async def test_any_other_answer_is_recorded_as_it_comes(given: Any) -> None:
+    journal = Journal()
+    how = shaping(PII, journal=journal)
+    async for _ in shape(given, how):
+        pass
+    assert [r.kind for r in journal.records][:2] == ["columns", "rows"]
+    assert not how.delivery.whole
+
+
+@pytest.mark.anyio
+async def test_a_small_answer_that_the_journal_does_not_take_is_not_delivered() -> None:
+    how = shaping(PII, journal=Journal(room=0))
+    delivered: list[Batch] = []
+    results = shape(at_once(SSN, rows("219-09-9991"), Done("SELECT 1", 1)), how)
+    with pytest.raises(JournalUnavailable):
+        delivered.append(await anext(results))
+    assert not delivered
+    assert not how.delivery.whole
+
+
+@pytest.mark.anyio
+async def test_a_plan_under_which_nothing_is_masked_serves_no_other_question() -> None:
+    shown, masked = shaping(), shaping(PII)
+    masked = replace(masked, backend=shown.backend)
+    (_, clear, _) = await shaped(events(SSN, rows("219-09-9991"), Done("")), shown)
+    assert clear == rows("219-09-9991")  # policy shows it to this one
+    (_, kept, _) = await shaped(events(SSN, rows("219-09-9991"), Done("")), masked)
+    assert kept == rows("***-**-9991")
+    opaque = SqlFacts(SqlEffect.OPAQUE, opaque=Opaque("X", "x", "x"))
+    number = Columns((Column("n", INT4),))
+    (_, first, _) = await shaped(events(number, rows("7"), Done("")), shown)
+    assert first == rows("7")
+    judged = replace(shaping(facts=opaque), backend=shown.backend)
+    (_, hidden, _) = await shaped(events(number, rows("7"), Done("")), judged)
+    assert hidden != rows("7")
+
+
+@pytest.mark.anyio
+async def test_a_plan_is_made_anew_by_another_catalog() -> None:
+    given = shaping(PII)
+    name = Columns((Column("name", INT4, 100, 3),))
+    (_, before, _) = await shaped(events(name, rows("7"), Done("")), given)
+    assert before == rows("7")
+    catalog = given.backend.catalog
+    customers = catalog.relations[CUSTOMERS]
+    labelled = tuple(replace(c, labels=frozenset({"pii"})) for c in customers.columns)
+    changed = replace(customers, columns=labelled)
+    given.backend.replace(replace(catalog, by_oid={100: changed}))
+    (_, after, _) = await shaped(
+        events(name, rows("7"), Done("")), replace(given, delivery=Delivery())
+    )
+    assert after != rows("7")

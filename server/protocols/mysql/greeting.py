@@ -70,7 +70,7 @@ async def arrived(
         reader, writer = await streams(connection, READ_BYTES, tls)
     except OSError:
         raise ClientGone from None
-    shown = certificate_of(writer)
+    shown = certificate_of(writer.transport)
     return Client(reader, writer, codec, address, encrypted=tls is not None, certificate=shown)
 
 

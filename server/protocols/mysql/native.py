@@ -17,7 +17,8 @@ from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement
 from policies.sql.facts import SqlEffect, SqlFacts
 from policies.sql.mysql.absorbed import answered
-from recordings.events import Columns, Done, Event, Failed, Outcome, Results
+from recordings.batches import one_by_one
+from recordings.events import Batches, Columns, Done, Event, Failed, Outcome
 from server.connections import NOTHING_HEARD, Heard, Surroundings
 from server.credentials import Credentials, Role
 from server.gate import Grant, Substitute
@@ -30,7 +31,6 @@ from server.protocols.mysql.link import Link, open_link, unavailable
 from server.protocols.mysql.login import LoginRefused
 from server.protocols.mysql.origins import with_numbers
 from server.protocols.mysql.own_state import NoNames, OwnDefinitions, is_kept
-from server.protocols.mysql.packets import PacketReader
 from server.protocols.mysql.target import MysqlTarget
 from server.protocols.mysql.wording import REFUSED
 
@@ -141,7 +141,7 @@ class MysqlNativeConnection:
 
     # -- to the server
 
-    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
+    async def send(self, granted: Grant | Substitute, messages: Sequence[object]) -> None:
         """Write the command that was judged; nothing in place of a refused one.
 
         Raises `BackendUnavailable`.
@@ -149,15 +149,17 @@ class MysqlNativeConnection:
         if isinstance(granted, Substitute) or _is_absorbed(granted):
             self._absorbing = granted
             return
-        command = _command(frames, self.link.conversation.capabilities)
+        (command,) = messages
+        if not isinstance(command, m.Listed):
+            raise PermissionError(f"a grant does not carry a {type(command).__name__}")
         self._check(granted, command)
         await self._write(granted, command)
 
-    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+    async def send_together(self, grants: Sequence[Grant], messages: Sequence[object]) -> None:
         """A text of several statements is refused before it comes here."""
         raise PermissionError("several statements are not sent as one")
 
-    async def stream(self, grant: Grant, frames: bytes) -> None:
+    async def stream(self, grant: Grant, messages: Sequence[object]) -> None:
         """Nothing is streamed in: values that come beforehand are held until they are judged."""
         raise PermissionError("nothing is streamed in")
 
@@ -223,17 +225,17 @@ class MysqlNativeConnection:
     # -- from the server
 
     @asynccontextmanager
-    async def results(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
+    async def results(self, granted: Grant | Substitute) -> AsyncIterator[Batches]:
         """The events of the command under way. Leaving early stops it and drops what is left."""
         if self._absorbing is granted:
             self._absorbing = None
-            yield self._local(granted)
+            yield one_by_one(self._local(granted))
             return
         turn = self.link.conversation.oldest
         if turn is None or turn.owner is not granted:
             raise RuntimeError("results are of the command that was sent")
         try:
-            yield self._events(granted)
+            yield one_by_one(self._events(granted))
         finally:
             if self.link.conversation.oldest is turn and not self._broken:
                 await self._abandon()
@@ -311,12 +313,3 @@ def _is_absorbed(grant: Grant) -> bool:
 def _calls(granted: Grant | Substitute) -> bool:
     facts = granted.request.facts if isinstance(granted, Grant) else None
     return facts is not None and (facts.opaque is not None or "call" in facts.kinds)
-
-
-def _command(frames: bytes, capabilities: int) -> m.Command:
-    reader = PacketReader(len(frames))
-    reader.receive_data(frames)
-    payload = reader.next_payload()
-    if payload is None or not reader.empty:
-        raise ProtocolError("the command does not fill its packets")
-    return m.decode_command(payload, capabilities)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, assert_never
 from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import SqlStatement
 from policies.sql.facts import SqlEffect, SqlFacts, TableName
-from recordings.events import Columns, Done, Event, Failed, Native, Pending, Results, Rows
+from recordings.batches import one_by_one
+from recordings.events import Batches, Columns, Done, Event, Failed, Native, Pending, Rows
 from recordings.mysql_walk import row_end
 from server.connections import CatalogChanged, Surroundings
 from server.credentials import Credentials, Role
@@ -65,7 +66,7 @@ class OneShotConnection:
             settings=self.target.settings(),
         )
 
-    def results(self, grant: Grant) -> AbstractAsyncContextManager[Results]:
+    def results(self, grant: Grant) -> AbstractAsyncContextManager[Batches]:
         """Run the granted statement: rolled back if it reads, committed before `Done` if it writes.
 
         Raises `CatalogChanged` where its facts do not hold any more: then nothing of it has run.
@@ -93,9 +94,9 @@ class _Run:
     end: Done | Failed | None = None
     link: Link = field(init=False)
 
-    async def __aenter__(self) -> Results:
+    async def __aenter__(self) -> Batches:
         self.link = await self.pool.take(self.grant)
-        return self.events()
+        return one_by_one(self.events())
 
     async def __aexit__(self, *_: object) -> None:
         await self.pool.give_back(self.link)

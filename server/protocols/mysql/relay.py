@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from policies.errors import Denied, Refusal
 from policies.model import Parameter, SqlPrepare, SqlStatement
-from recordings.events import Columns, Done, Event, Failed, Native, Outcome, Pending, Results, Rows
+from recordings.events import Batches, Columns, Done, Event, Failed, Native, Outcome, Pending, Rows
 from server.gate import Grant, Substitute
 from server.native.stay import Stay
 from server.native_session import NativeSession
@@ -21,7 +21,6 @@ from server.protocols.mysql.bound import of_action, sent_with
 from server.protocols.mysql.client import Client, ClientGone
 from server.protocols.mysql.killing import killed
 from server.protocols.mysql.native import MysqlNativeConnection, use
-from server.protocols.mysql.packets import framed
 from server.protocols.mysql.statements import Statement, Statements, written
 from server.protocols.mysql.wording import described, ended, failed, refused
 
@@ -224,21 +223,21 @@ class Relay:
         if isinstance(owner, Substitute):
             self._say(refused(owner.refusal))
             return
-        frames = framed(command.encode(self.connection.link.conversation.capabilities), 0)
         try:
-            await self.session.send(owner, frames)
+            await self.session.send(owner, [command])
             async with self.session.answers(owner) as events:
                 await self._deliver(events)
         except Denied as denied:
             # A limit that was passed: an error may end rows as well as stand for them.
             self._say(refused(denied.refusal))
 
-    async def _deliver(self, events: Results) -> None:
+    async def _deliver(self, batches: Batches) -> None:
         rows = False
-        async for event in events:
-            rows = self._word(event, rows)
-            if len(self._unwritten) >= WRITE_BYTES:
-                await self._flush()
+        async for batch in batches:
+            for event in batch.events:
+                rows = self._word(event, rows)
+                if len(self._unwritten) >= WRITE_BYTES:
+                    await self._flush()
 
     def _word(self, event: Event, rows: bool) -> bool:
         """Word one event; whether rows are being sent from then on."""

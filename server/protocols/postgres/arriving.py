@@ -11,9 +11,10 @@ import ssl
 from typing import Final
 
 from policies.errors import Denied, ProtocolError, Refusal
-from server.native.encryption import certificate_of, first_byte, received, said_more, streams
+from server.native.encryption import certificate_of, first_byte, handshaken, received, said_more
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.client import READ_BYTES, Client, ClientGone
+from server.protocols.postgres.client import Client, ClientGone
+from server.protocols.postgres.wire import Wire
 
 ALPN: Final = "postgresql"
 _HANDSHAKE: Final = b"\x16"  # the first byte of a TLS handshake, and of no PostgreSQL message
@@ -47,8 +48,8 @@ async def arrived(connection: socket.socket, tls: ssl.SSLContext | None, address
 
 async def _plain(connection: socket.socket, begun: bytes, address: str) -> Client:
     """A client that has said the first bytes of something else."""
-    reader, writer = await streams(connection, READ_BYTES)
-    client = Client(reader, writer, address=address)
+    client = Client(Wire(), address=address)
+    await handshaken(connection, client.wire)
     client.codec.receive_data(begun)
     return client
 
@@ -67,13 +68,13 @@ async def _encrypted(
     connection: socket.socket, tls: ssl.SSLContext, address: str, *, direct: str = ""
 ) -> Client:
     """A client that begins with TLS must ask for this protocol: it may be meant for another."""
-    reader, writer = await streams(connection, READ_BYTES, tls)
-    session = writer.get_extra_info("ssl_object")
-    if direct and (session is None or session.selected_alpn_protocol() != direct):
-        writer.transport.abort()
+    wire = Wire()
+    await handshaken(connection, wire, tls)
+    if direct and (wire.tls is None or wire.tls.selected_alpn_protocol() != direct):
+        wire.abort()
         raise ProtocolError("direct TLS without this protocol's name")
-    shown = certificate_of(writer)
-    return Client(reader, writer, address=address, encrypted=True, certificate=shown)
+    shown = certificate_of(wire.transport)
+    return Client(wire, address=address, encrypted=True, certificate=shown)
 
 
 def require_encryption(client: Client, tls: ssl.SSLContext | None) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from policies.errors import ProtocolError
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.codec import FrontendReader, NeedData
+from server.protocols.postgres.wire import Wire
 
-READ_BYTES: Final = 64 * 1024
 UNSENT_BYTES: Final = 64 * 1024  # that a client may leave unread before anybody waits for it
-# What a client may send ahead; the socket is not read beyond it until some of it was taken.
-AHEAD_BYTES: Final = 1024 * 1024
 LINGER: Final = 1.0  # seconds for a client to take in the last message, and to close
 LINGER_BYTES: Final = 16 * 1024 * 1024  # what it may send meanwhile
 
@@ -26,18 +22,13 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Client:
-    """`pump` reads ahead, so that a client that leaves is noticed while a statement runs."""
+    """What it sends ahead waits in the connection, which is not read beyond `READ_BYTES`."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    wire: Wire
     codec: FrontendReader = field(default_factory=FrontendReader)
     address: str = ""
     encrypted: bool = False
     certificate: bytes = b""
-    _inbox: deque[f.Command] = field(default_factory=deque)
-    _bytes: int = 0
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def login_message(self) -> f.FrontendMessage:
         """The next message before the session begins. Raises `ClientGone`, `ProtocolError`."""
@@ -45,56 +36,51 @@ class Client:
             await self._receive()
         return message
 
-    async def pump(self) -> None:
-        """Read until the client is gone, which is raised as `ClientGone`."""
-        while True:
-            while not isinstance(message := self.codec.next_command(), NeedData):
-                self._inbox.append(message)
-            if self._inbox:
-                self._arrived.set()
-            while self._bytes > AHEAD_BYTES and self._inbox:
-                self._room.clear()
-                await self._room.wait()
-            self._bytes += await self._receive()
+    async def leaves(self) -> None:
+        """Wait until the client is gone, also while a statement runs; raised as `ClientGone`."""
+        await self.wire.ended()
+        raise ClientGone
 
     async def take(self) -> list[f.Command]:
-        """Every complete message that has come; waits for one."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        messages = list(self._inbox)
-        self._inbox.clear()
-        self._bytes = 0
-        self._room.set()
-        return messages
+        """Every complete message that has come; waits for one.
 
-    async def _receive(self) -> int:
+        Raises `ClientGone`, and `ProtocolError` for what is none.
+        """
+        while True:
+            messages: list[f.Command] = []
+            while not isinstance(message := self.codec.next_command(), NeedData):
+                messages.append(message)
+            if messages:
+                return messages
+            await self._receive()
+
+    async def _receive(self) -> None:
         try:
-            received = await self.reader.read(READ_BYTES)
+            received = await self.wire.receive()
         except OSError:
             raise ClientGone from None
         if not received:
             raise ClientGone
         self.codec.receive_data(received)
-        return len(received)
 
     def put(self, content: bytes) -> bool:
         """Write; whether the client takes it in, else `drain`. Raises `ClientGone`."""
-        transport = self.writer.transport
-        if transport.is_closing():
-            raise ClientGone
-        transport.write(content)
-        return transport.get_write_buffer_size() < UNSENT_BYTES
+        try:
+            self.wire.write(content)
+        except OSError:
+            raise ClientGone from None
+        return self.wire.transport.get_write_buffer_size() < UNSENT_BYTES
 
     async def drain(self) -> None:
         """Wait while the client is slow. Raises `ClientGone`."""
         try:
-            await self.writer.drain()
+            await self.wire.drain()
         except OSError:
             raise ClientGone from None
 
     async def write(self, *parts: bytes) -> None:
         """Write, and wait while the client is slow. Raises `ClientGone`."""
-        self.writer.writelines(_present(parts))
+        self.put(b"".join(parts))
         await self.drain()
 
     async def close(self) -> None:
@@ -103,27 +89,24 @@ class Client:
         A socket that is closed with bytes unread resets the connection, and the client may lose
         the message that says why. So it is told that nothing more comes, and read to its end.
         """
+        transport = self.wire.transport
         try:
             async with asyncio.timeout(LINGER):
-                if self.writer.can_write_eof():
-                    self.writer.write_eof()
+                if transport.can_write_eof() and not transport.is_closing():
+                    transport.write_eof()
                     await self._drain()
-                self.writer.close()
-                await self.writer.wait_closed()
+                transport.close()
+                await self.wire.closed()
         except (OSError, TimeoutError):
             pass
         finally:
-            self.writer.transport.abort()
+            transport.abort()
 
     async def _drain(self) -> None:
         """Read what the client still sends, and look at none of it."""
-        for _ in range(LINGER_BYTES // READ_BYTES):
-            if not await self.reader.read(READ_BYTES):
-                return
-
-
-def _present(parts: Iterable[bytes]) -> list[bytes]:
-    return [part for part in parts if part]
+        left = LINGER_BYTES
+        while left > 0 and (received := await self.wire.receive()):
+            left -= len(received)
 
 
 def expect_password(message: f.FrontendMessage) -> str:

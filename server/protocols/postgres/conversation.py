@@ -52,6 +52,7 @@ class Conversation:
     _awaited: deque[Awaited] = field(default_factory=deque)
     _events: deque[Event] = field(default_factory=deque)
     _skipping: bool = False
+    _failure: Exception | None = None
     _result: Result = field(default_factory=Result)
     _statements: Names[Statement] = field(default_factory=Names)
     _portals: Names[Portal] = field(default_factory=Names)
@@ -222,6 +223,25 @@ class Conversation:
                 return NEED_DATA
             self._take(message)
         return self._events.popleft()
+
+    def next_events(self) -> tuple[list[Event], bool]:
+        """The next events of the oldest turn that are there, and whether it has ended.
+
+        What is wrong behind them is raised the next time. Raises as `next_event` does.
+        """
+        if self._failure is not None:
+            raise self._failure
+        events: list[Event] = []
+        try:
+            while (event := self.next_event()) is not NEED_DATA:
+                if isinstance(event, Ended):
+                    return events, True
+                events.append(event)
+        except (ProtocolError, ConnectionResetError) as error:
+            if not events:
+                raise
+            self._failure = error
+        return events, False
 
     def _took(self, awaited: Awaited, own: Own) -> bool:
         """Whether the server said just what was to be expected; then nothing need be decoded."""

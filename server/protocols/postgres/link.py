@@ -59,6 +59,14 @@ class Link:
             await self.receive()
         return event
 
+    async def events(self) -> tuple[list[Event], bool]:
+        """The next events that come together, and whether the turn has ended. Raises as `event`."""
+        while True:
+            events, ended = self.conversation.next_events()
+            if events or ended:
+                return events, ended
+            await self.receive()
+
     async def receive(self) -> None:
         """Wait for more of the server's bytes, and hand them to the conversation."""
         received = await self.wire.receive()

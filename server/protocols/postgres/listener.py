@@ -246,7 +246,7 @@ class PostgresListener:
                 await self.live.reachable(session.id, names, relay.cancel)
             await client.write(welcome(connection.parameters, key, asked.notices))
             async with Stay().until(target.native_session, SESSION_LIMIT):
-                await _first_to_end(relay.feed(), relay.answer(), client.pump())
+                await _first_to_end(relay.feed(), relay.answer(), client.leaves())
         finally:
             del self._sessions[key.process, key.secret]
 

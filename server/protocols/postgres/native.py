@@ -17,14 +17,12 @@ from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import Connect, SqlPlan, SqlPrepare, SqlStatement, Stage
 from policies.sql.copied import CopiedOut
 from policies.sql.facts import Opaque, SqlEffect, SqlFacts
-from recordings.events import Done, Event, Failed, Native, Results
+from recordings.events import Batch, Batches, Done, Event, Failed, Native
 from server.connections import Heard, Surroundings
 from server.credentials import Credentials, Role
 from server.gate import Grant, Substitute
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import frontend as f
-from server.protocols.postgres.awaited import Ended
-from server.protocols.postgres.codec import FrontendReader, FrontendState, NeedData
 from server.protocols.postgres.link import Link, unavailable
 from server.protocols.postgres.listening import Listening
 from server.protocols.postgres.named_statements import BOUND, NamedStatements
@@ -48,7 +46,7 @@ _ACKNOWLEDGED: Final = (b.ParseComplete.tag, b.BindComplete.tag, b.CloseComplete
 _STREAMED: Final = (f.Bind, f.Describe, f.Close, f.Flush, f.Sync)
 _COPIED: Final = (f.CopyData, f.CopyDone, f.CopyFail)
 # What a statement's grant may carry besides the statement itself.
-_CARRIED: Final = {
+_CARRIED: Final[Mapping[type, tuple[type[f.Command], ...]]] = {
     Connect: (f.Describe, f.Close, f.Flush, f.Sync, f.Terminate),
     SqlPrepare: (f.Parse, f.Describe, f.Close, f.Flush, f.Sync),
     SqlStatement: (f.Query, f.Execute, *_STREAMED, *_COPIED),
@@ -126,28 +124,26 @@ class PostgresNativeConnection:
         if facts is not None:
             self._following.admitted(facts)
 
-    async def send(self, granted: Grant | Substitute, frames: bytes) -> None:
+    async def send(self, granted: Grant | Substitute, messages: Sequence[object]) -> None:
         """Write the messages that were judged, or the marker in their place; starts a turn.
 
         In place of a refused message only its Sync, which holds nothing of the caller's, goes on.
         Raises `BackendUnavailable`.
         """
-        messages = _decode(frames)
         if isinstance(granted, Substitute):
             marked = _marked(messages, granted.marker)
             await self._write(granted, marked, marker=granted.marker)
-            return
-        _check(granted, messages)
-        await self._write(granted, messages)
+        else:
+            await self._write(granted, _checked(granted, messages))
 
-    async def send_together(self, grants: Sequence[Grant], frames: bytes) -> None:
+    async def send_together(self, grants: Sequence[Grant], messages: Sequence[object]) -> None:
         """Write one Query of several statements, each of which was judged; each is a turn.
 
         Raises `BackendUnavailable`.
         """
         actions = [grant.request.action for grant in grants]
         judged = "".join(a.text for a in actions if isinstance(a, SqlStatement))
-        match _decode(frames):
+        match messages:
             case [f.Query(text) as message] if text == judged:
                 pass
             case _:
@@ -160,16 +156,15 @@ class PostgresNativeConnection:
         except (OSError, ProtocolError) as error:
             raise self._lost(error) from None
 
-    async def stream(self, grant: Grant, frames: bytes) -> None:
+    async def stream(self, grant: Grant, messages: Sequence[object]) -> None:
         """Write what the caller streams in; starts a turn only if the server answers it.
 
         Raises `BackendUnavailable`.
         """
-        messages = _decode(frames)
-        _check(grant, messages)
-        if any(isinstance(m, f.Parse | f.Query | f.Execute) for m in messages):
+        checked = _checked(grant, messages)
+        if any(isinstance(m, (f.Parse, f.Query, f.Execute)) for m in checked):
             raise PermissionError("a statement is sent, not streamed")
-        await self._write(grant, messages)
+        await self._write(grant, checked)
 
     async def _write(
         self, owner: Grant | Substitute, messages: list[f.Command], *, marker: str = ""
@@ -200,7 +195,7 @@ class PostgresNativeConnection:
         return conversation.send(message, copied=_copied(owner))
 
     @asynccontextmanager
-    async def results(self, granted: Grant | Substitute) -> AsyncIterator[Results]:
+    async def results(self, granted: Grant | Substitute) -> AsyncIterator[Batches]:
         """The events of the oldest turn, which must be this grant's.
 
         A turn that the server skipped, after an error before it, has none. Leaving the context
@@ -210,31 +205,45 @@ class PostgresNativeConnection:
         if turn is None or turn.owner is not granted:
             raise RuntimeError("results are taken in the order of sending")
         try:
-            yield self._events(granted)
+            yield self._batches(granted)
         finally:
             if self.link.conversation.oldest is turn and not self._broken:
                 await self._abandon()
 
-    async def _events(self, granted: Grant | Substitute) -> AsyncIterator[Event]:
-        acknowledged = False
-        try:
-            while not isinstance(event := await self.link.event(), Ended):
-                self._follow(event, granted)
-                match event:
-                    case Native(message) if message[:1] in _ACKNOWLEDGED:
-                        acknowledged = True
-                    case Native(message) if message[:1] == b.ReadyForQuery.tag and acknowledged:
-                        yield Done("")
-                        acknowledged = False
-                    case Done() | Failed():
-                        acknowledged = False
-                    case _:
-                        pass
-                yield _worded(event, granted)
-        except (OSError, ProtocolError) as error:
-            raise self._lost(error) from None
-        if acknowledged:
-            yield Done("")
+    async def _batches(self, granted: Grant | Substitute) -> AsyncIterator[Batch]:
+        acknowledged = ended = False
+        while not ended:
+            batch: list[Event] = []
+            try:
+                events, ended = await self.link.events()
+                for event in events:
+                    self._follow(event, granted)
+                    acknowledged = self._add(batch, event, granted, acknowledged)
+            except (OSError, ProtocolError) as error:
+                lost = self._lost(error)
+                if batch:
+                    yield Batch(batch)
+                raise lost from None
+            if ended and acknowledged:
+                batch.append(Done(""))
+            if batch:
+                yield Batch(batch, ended)
+
+    def _add(
+        self, batch: list[Event], event: Event, granted: Grant | Substitute, acknowledged: bool
+    ) -> bool:
+        """Take one event up; whether something was acknowledged that has no result of its own."""
+        if isinstance(event, Native):
+            tag = event.message[:1]
+            if tag in _ACKNOWLEDGED:
+                acknowledged = True
+            elif tag == b.ReadyForQuery.tag and acknowledged:
+                batch.append(Done(""))
+                acknowledged = False
+        elif isinstance(event, Done | Failed):
+            acknowledged = False
+        batch.append(_worded(event, granted))
+        return acknowledged
 
     def _follow(self, event: Event, granted: Grant | Substitute) -> None:
         """Keep the search path as the server has it. Raises `ProtocolError`."""
@@ -346,26 +355,18 @@ def _runs_by_name(grant: Grant) -> bool:
     return facts is not None and facts.named is not None and facts.named.runs
 
 
-def _decode(frames: bytes) -> list[f.Command]:
-    reader = FrontendReader(FrontendState.READY)
-    reader.receive_data(frames)
-    messages: list[f.Command] = []
-    while not isinstance(message := reader.next_command(), NeedData):
-        messages.append(message)
-    if not reader.empty:
-        raise ProtocolError("the messages do not fill their bytes")
-    return messages
-
-
-def _check(grant: Grant, messages: list[f.Command]) -> None:
+def _checked(grant: Grant, messages: Sequence[object]) -> list[f.Command]:
     """Each kind of grant carries certain messages; anything else is a bug of ours."""
     allowed = _CARRIED.get(type(grant.request.action), ())
+    checked: list[f.Command] = []
     for message in messages:
         if not isinstance(message, allowed):
             raise PermissionError(f"this grant does not carry a {type(message).__name__}")
+        checked.append(message)
+    return checked
 
 
-def _marked(messages: list[f.Command], marker: str) -> list[f.Command]:
+def _marked(messages: Sequence[object], marker: str) -> list[f.Command]:
     """The marker in the form that the server answers like the refused message, and its Sync."""
     if any(isinstance(message, f.Query | f.FunctionCall) for message in messages):
         return [f.Query(marker)]

@@ -17,7 +17,8 @@ import anyio
 from policies.errors import BackendUnavailable, ProtocolError
 from policies.model import SqlPlan, SqlStatement
 from policies.sql.facts import SqlFacts
-from recordings.events import Columns, Done, Event, Failed, Native, Pending, Results, Rows
+from recordings.batches import one_by_one
+from recordings.events import Batches, Columns, Done, Event, Failed, Native, Pending, Rows
 from server.connections import CatalogChanged, Surroundings
 from server.credentials import Credentials, Role
 from server.protocols.postgres import frontend as f
@@ -62,7 +63,7 @@ class OneShotConnection:
             settings=role_settings(self.target, role),
         )
 
-    def results(self, grant: Grant) -> AbstractAsyncContextManager[Results]:
+    def results(self, grant: Grant) -> AbstractAsyncContextManager[Batches]:
         """Run the granted statement: rolled back if it reads, committed before `Done` if it writes.
 
         Raises `CatalogChanged` where its facts do not hold any more: then nothing of it has run.
@@ -100,9 +101,9 @@ class _Run:
     end: Done | Failed | None = None
     link: Link = field(init=False)
 
-    async def __aenter__(self) -> Results:
+    async def __aenter__(self) -> Batches:
         self.link = await self.pool.take(self.grant)
-        return self.events()
+        return one_by_one(self.events())
 
     async def __aexit__(self, *_: object) -> None:
         await self.pool.give_back(self.link, self.grant)

@@ -50,10 +50,6 @@ class Group:
     hidden: bool = False
 
     @property
-    def frames(self) -> bytes:
-        return b"".join(message.encode() for message in self.messages)
-
-    @property
     def answered(self) -> bool:
         """Whether the server answers anything of it."""
         return any(not isinstance(message, f.Flush) for message in self.messages)

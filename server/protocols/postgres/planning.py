@@ -25,7 +25,8 @@ from policies.sql.not_understood import NotUnderstood
 from policies.sql.parser import parse_one
 from policies.sql.prescan import QUICK_BYTES, encode
 from policies.sql.trees import same
-from recordings.events import Column, Columns, Done, Event, Failed, Results, Rows
+from recordings.batches import one_by_one
+from recordings.events import Batches, Column, Columns, Done, Event, Failed, Rows
 from recordings.rows import encode_postgres
 from server.protocols.postgres.asking import Refused, ask, prepare, require_unchanged, run
 from server.protocols.postgres.catalog_reader import CatalogReader
@@ -70,7 +71,7 @@ def no_plan(facts: SqlFacts | None, text: str) -> str:
 
 
 @asynccontextmanager
-async def planned(pool: Pool, reader: CatalogReader, grant: Grant) -> AsyncIterator[Results]:
+async def planned(pool: Pool, reader: CatalogReader, grant: Grant) -> AsyncIterator[Batches]:
     """The plan as rows, or `Done` alone where there is none to be shown.
 
     In a transaction that is read-only whatever the statement is, and rolled back. Raises
@@ -82,10 +83,10 @@ async def planned(pool: Pool, reader: CatalogReader, grant: Grant) -> AsyncItera
     withheld = no_plan(grant.request.facts, action.text)
     # In a thread: a text of some kilobytes takes tens of milliseconds, and nobody waits for them.
     if withheld or not await asyncio.to_thread(_is_one_explain, action.text):
-        yield _nothing()
+        yield one_by_one(_nothing())
         return
     async with pool.lease(grant) as link, aclosing(_events(link, reader, grant)) as events:
-        yield events
+        yield one_by_one(events)
 
 
 async def _nothing() -> AsyncGenerator[Event]:

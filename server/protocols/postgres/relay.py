@@ -29,7 +29,7 @@ from server.write_back import COPIED_IN
 
 # Small answers are written together, up to this many bytes.
 WRITE_BYTES: Final = 64 * 1024
-_FLUSH: Final = f.Flush().encode()
+_FLUSH: Final = (f.Flush(),)
 _AT_REST: Final = b.ReadyForQuery("I").encode()
 """Only then does a server pass notifications on."""
 _SAYS_NOTHING: Final = (f.Flush, f.Sync)
@@ -178,14 +178,14 @@ class Relay:
         self._unanswered = bool(groups) and not self._in_flight
         for owner, group in zip(owners, groups, strict=True):
             if isinstance(owner, list):
-                await self.session.send_together(owner, group.frames)
+                await self.session.send_together(owner, group.messages)
                 for each in owner:
                     self._expect(each, group)
                 continue
             if group.action is None and isinstance(owner, Grant):
-                await self.session.stream(owner, group.frames)
+                await self.session.stream(owner, group.messages)
             else:
-                await self.session.send(owner, group.frames)
+                await self.session.send(owner, group.messages)
             if group.answered:
                 self._expect(owner, group)
 
@@ -242,7 +242,7 @@ class Relay:
         """Have the server end the batch so far; its client is not told."""
         sync = Group(Asks.NOTHING, [f.Sync()], (0, 0), hidden=True)
         self._moved.clear()
-        await self.session.stream(self.session.opened, sync.frames)
+        await self.session.stream(self.session.opened, sync.messages)
         self._expect(self.session.opened, sync)
         await self._moved.wait()
         self._moved.clear()
@@ -274,7 +274,7 @@ class Relay:
 
     async def _copy(self, grant: Grant) -> None:
         """Pass on what the client copies in, as far as it has come."""
-        frames = bytearray()
+        messages: list[f.CopyData | f.CopyDone | f.CopyFail] = []
         while self._backlog and self._copying is not None:
             match self._backlog.popleft():
                 case f.CopyData() as message if self._writes_back(message):
@@ -284,16 +284,17 @@ class Relay:
                     await self._abort(grant)
                     return
                 case f.CopyData() as message:
-                    frames += message.encode()
+                    messages.append(message)
                 case f.CopyDone() | f.CopyFail() as message:
-                    frames += message.encode()
+                    messages.append(message)
                     self._copying = None
                 case f.Flush() | f.Sync():
                     pass  # the server ignores these while it copies
                 case _:
                     raise ProtocolError("only COPY messages are expected now")
-        if frames:
-            await self.session.copy_in(grant, bytes(frames))
+        if messages:
+            frames = b"".join(message.encode() for message in messages)
+            await self.session.copy_in(grant, messages, frames)
 
     def _writes_back(self, message: f.CopyData | None) -> bool:
         """Whether a mask of ours stands in the message, or, at the end, in what was left."""
@@ -305,7 +306,7 @@ class Relay:
         """Let the target end the COPY with an error in its place; what came with it is dropped."""
         self._copying = None
         self._aborted = await self.session.refuse(COPIED_IN)
-        await self.session.stream(grant, f.CopyFail(self._aborted.marker).encode())
+        await self.session.stream(grant, [f.CopyFail(self._aborted.marker)])
 
     # -- server to client
 
@@ -315,9 +316,10 @@ class Relay:
             owner, group = await self._turn()
             refusal = owner.refusal if isinstance(owner, Substitute) else None
             self._answering = True
-            async with self.session.answers(owner) as events:
-                async for event in events:
-                    await self._deliver(event, owner, group, refusal)
+            async with self.session.answers(owner) as batches:
+                async for batch in batches:
+                    for event in batch.events:
+                        await self._deliver(event, owner, group, refusal)
             self._answering = False
             if not self._turns or isinstance(group.messages[-1], f.Flush):
                 await self._flush()

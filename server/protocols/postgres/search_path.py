@@ -8,6 +8,7 @@ server reports the path itself, and `check` compares.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from policies.errors import ProtocolError
 from policies.sql.facts import PathChange, SqlFacts
@@ -161,6 +162,7 @@ class PathFollower:
             raise ProtocolError("the search path is not the one that statements are judged by")
 
 
+@lru_cache(maxsize=1024)
 def _names(reported: str) -> Path | None:
     try:
         return tuple(name for name in listed(reported) if name)

@@ -1,7 +1,7 @@
-"""The bytes of one connection to a server: written at once, read when somebody asks for them.
+"""The bytes of one connection: written at once, read when somebody asks for them.
 
-What nobody has asked for yet is held up to `READ_BYTES`; beyond it the socket is not read, and the
-server waits. asyncio's streams do the same with a lock, a task switch and a timeout more a read.
+What nobody has asked for yet is held up to `READ_BYTES`; beyond it the socket is not read, and
+the other side waits. asyncio's streams do the same with a lock and a task switch more a read.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Wire(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._lost = asyncio.get_running_loop().create_future()
+        self._over = asyncio.get_running_loop().create_future()
         self.unasked: Callable[[], None] | None = None
         """Called when something comes that nobody waits for."""
 
@@ -45,11 +46,13 @@ class Wire(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self._ended = True
+        _wake(self._over)
         self._announce()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
         _wake(self._lost)
+        _wake(self._over)
         self._announce()
         _wake(self._room)
 
@@ -130,6 +133,10 @@ class Wire(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(farewell)
             self.transport.close()
+
+    async def ended(self) -> None:
+        """Wait until the other side says no more, whatever of it is still to be read."""
+        await asyncio.shield(self._over)
 
     async def closed(self) -> None:
         """Wait until the connection is gone."""

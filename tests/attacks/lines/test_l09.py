@@ -128,8 +128,9 @@ async def frames(world: World, session: str) -> bytes:
     """The bodies of a session's rows, once they are there."""
     query = (
         "SELECT string_agg(body, ''::bytea ORDER BY at, stream, sequence) FROM records"
-        " JOIN bodies USING (stream, sequence) WHERE session = $1 AND kind = 'rows'"
-        " AND EXISTS (SELECT FROM records WHERE session = $1 AND kind = 'done')"
+        " JOIN bodies USING (stream, sequence) WHERE session = $1"
+        " AND kind IN ('rows', 'answer')"
+        " AND EXISTS (SELECT FROM records WHERE session = $1 AND kind IN ('done', 'answer'))"
     )
     async with world.journal() as store:
         found_bytes = await until(lambda: store.fetchval(query, session))
@@ -191,8 +192,8 @@ async def test_l10_an_export_holds_every_byte_and_the_chain_again(
     policies.write_text(bounded)
     await until(lambda: documents_of(world, session, "session_closed"))
     records = await exported(world, session)
-    outcomes = [r["document"] for r in records if r["kind"] == "outcome"]
-    kept = sum(len(r["body"]) for r in records if r["kind"] == "rows")
+    outcomes = [r["document"] for r in records if r["kind"] in ("outcome", "answer")]
+    kept = sum(len(r["body"]) for r in records if r["kind"] in ("rows", "answer"))
     assert sum(outcome["bytes"] for outcome in outcomes) == seen
     assert sum(outcome["recorded_bytes"] for outcome in outcomes) == kept
     key = KeyRing.load(world.directory / "keys.json").current(Purpose.BODY_DIGEST)

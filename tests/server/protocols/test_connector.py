@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from policies.errors import BackendUnavailable, ConfigError
+from recordings.batches import each
 from recordings.events import Columns, Done, Event, Failed, Rows
 from recordings.rows import decode_postgres
 from server.credentials import Credentials, Login
@@ -32,9 +33,9 @@ async def perform(connector: PostgresConnector, grant: Grant) -> list[Event]:
     async with (
         asyncio.timeout(20),
         connector.connect(grant) as connection,
-        connection.results(grant) as results,
+        connection.results(grant) as batches,
     ):
-        return [event async for event in results]
+        return [event async for event in each(batches)]
 
 
 async def ask(sample: SampleDatabase, query: str, *parameters: object) -> object:
@@ -121,8 +122,8 @@ async def test_a_write_is_committed_before_its_end_is_said(
     connector: PostgresConnector, shop_database: SampleDatabase
 ) -> None:
     grant = write("UPDATE customers SET phone = $1 WHERE id = 1 RETURNING id", "+1 202 555 0199")
-    async with connector.connect(grant) as connection, connection.results(grant) as results:
-        async for event in results:
+    async with connector.connect(grant) as connection, connection.results(grant) as batches:
+        async for event in each(batches):
             if isinstance(event, Done):
                 seen = await ask(shop_database, "SELECT phone FROM customers WHERE id = 1")
                 assert seen == "+1 202 555 0199"
@@ -158,8 +159,8 @@ async def test_a_write_that_is_left_early_is_rolled_back(
     connector: PostgresConnector, shop_database: SampleDatabase
 ) -> None:
     grant = write("UPDATE orders SET status = 'left' RETURNING id")
-    async with connector.connect(grant) as connection, connection.results(grant) as results:
-        assert isinstance(await anext(results), Columns)
+    async with connector.connect(grant) as connection, connection.results(grant) as batches:
+        assert isinstance(await anext(each(batches)), Columns)
     assert await ask(shop_database, "SELECT count(*) FROM orders WHERE status = 'left'") == 0
 
 
@@ -189,8 +190,8 @@ async def test_a_result_that_is_left_early_stops_and_its_connection_serves_the_n
     connector: PostgresConnector,
 ) -> None:
     grant = read("SELECT pg_backend_pid(), a.id FROM orders a, orders b, orders c, orders d")
-    async with connector.connect(grant) as connection, connection.results(grant) as results:
-        events = [event async for event in _first(results, 3)]
+    async with connector.connect(grant) as connection, connection.results(grant) as batches:
+        events = [event async for event in _first(each(batches), 3)]
     (process, _), *_ = cells(events)
     assert cells(await perform(connector, read("SELECT pg_backend_pid()"))) == [[process]]
 

@@ -11,6 +11,7 @@ import pytest
 from server.protocols.postgres import backend as b
 from server.protocols.postgres import client as clients
 from server.protocols.postgres.client import Client
+from server.protocols.postgres.wire import READ_BYTES, Wire
 from tests.server.protocols.gateway import Door
 from tests.server.protocols.raw_client import errors
 
@@ -44,16 +45,17 @@ async def test_a_client_that_does_not_leave_is_closed_on(
 ) -> None:
     """After so many bytes, or so much time."""
     monkeypatch.setattr(clients, "LINGER", 60.0 if left == "sending" else 0.05)
-    monkeypatch.setattr(clients, "LINGER_BYTES", 2 * clients.READ_BYTES)
+    monkeypatch.setattr(clients, "LINGER_BYTES", 2 * READ_BYTES)
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     try:
-        client = Client(*await asyncio.open_connection(sock=ours))
+        _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=ours)
+        client = Client(wire)
         async with asyncio.timeout(20):
             closing = asyncio.create_task(client.close())
             while left == "sending" and not closing.done():
                 try:
-                    theirs.send(b"x" * clients.READ_BYTES)
+                    theirs.send(b"x" * READ_BYTES)
                 except (BlockingIOError, BrokenPipeError):
                     await asyncio.sleep(0)
             await closing
@@ -65,7 +67,8 @@ async def test_a_client_that_does_not_leave_is_closed_on(
 async def test_a_close_that_is_cancelled_leaves_no_socket_open() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        client = Client(*await asyncio.open_connection(sock=ours))
+        _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=ours)
+        client = Client(wire)
         closing = asyncio.create_task(client.close())
         await asyncio.sleep(0)
         closing.cancel()

@@ -15,6 +15,7 @@ from policies.errors import BackendUnavailable
 from policies.model import Parameter, SqlStatement
 from policies.sql.catalog import Catalog
 from policies.sql.mysql import analyse
+from recordings.batches import each
 from recordings.events import Columns, Done, Event, Failed, Rows
 from recordings.rows import row_codec
 from server.connections import CatalogChanged
@@ -78,9 +79,9 @@ class Caller:
         async with (
             asyncio.timeout(DEADLINE),
             self.connector.connect(grant) as connection,
-            connection.results(grant) as results,
+            connection.results(grant) as batches,
         ):
-            return [event async for event in results]
+            return [event async for event in each(batches)]
 
     async def run(self, text: str, *values: Parameter, **paging: int) -> list[Event]:
         return await self.events(self.grant(text, *values, **paging))
@@ -255,9 +256,9 @@ async def test_while_a_read_runs_nobody_changes_what_it_was_judged_by(caller: Ca
     async with (
         asyncio.timeout(DEADLINE),
         caller.connector.connect(grant) as connection,
-        connection.results(grant) as results,
+        connection.results(grant) as batches,
     ):
-        assert isinstance(await anext(results), Columns)
+        assert isinstance(await anext(each(batches)), Columns)
         with pytest.raises(pymysql.MySQLError, match="Lock wait timeout"):
             await caller.change(alter)
 
