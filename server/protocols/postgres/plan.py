@@ -76,6 +76,9 @@ class Bound:
 LONGEST_NAME: Final = 63
 """Bytes that the server keeps of a name: of two that differ after those it makes one."""
 
+MOST_DESCRIBES: Final = 100
+"""Of a portal, between its Bind and its Execute: with more of them a Bind waits no longer."""
+
 ENDS_BATCH: Final = (f.Sync, f.Query, f.FunctionCall)
 _STRAY: Final = (f.CopyData, f.CopyDone, f.CopyFail)
 _ATTACHED: Final = (f.Sync, f.Flush, f.Describe)
@@ -131,7 +134,8 @@ class Planner:
             groups[-1].messages.append(message)
             return 1
         if isinstance(message, f.Bind):
-            return self._bind(message, messages[position + 1 :], groups)
+            after = messages[position + 1 : position + 2 + MOST_DESCRIBES]
+            return self._bind(message, after, groups)
         groups.append(self._single(message))
         return 1
 
@@ -226,12 +230,12 @@ def _too_long(message: f.Command) -> Asks | None:
 
 def _carries(group: Group) -> bool:
     """What is closed stays closed, whatever fails behind it: nothing stands in its group."""
-    return not any(isinstance(message, (*ENDS_BATCH, f.Close)) for message in group.messages)
+    return not isinstance(group.messages[-1], (*ENDS_BATCH, f.Close))
 
 
 def _describes_of(portal: str, messages: Sequence[f.Command]) -> list[f.Command]:
     found: list[f.Command] = []
-    for message in messages:
+    for message in messages[:MOST_DESCRIBES]:
         if message != f.Describe("P", portal):
             break
         found.append(message)

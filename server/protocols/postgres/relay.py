@@ -29,6 +29,8 @@ from server.write_back import COPIED_IN
 
 # Small answers are written together, up to this many bytes.
 WRITE_BYTES: Final = 64 * 1024
+MOST_TOGETHER: Final = 200
+"""Messages that are judged together: nobody else's are looked at meanwhile."""
 _FLUSH: Final = (f.Flush(),)
 _AT_REST: Final = b.ReadyForQuery("I").encode()
 """Only then does a server pass notifications on."""
@@ -121,8 +123,13 @@ class Relay:
         """Admit what has come, as far as the end of a batch, with one decision and one commit."""
         groups, waiting = self._planner.plan(self._taken())
         await self._send(groups)
-        if waiting and not self._backlog:
-            self._backlog.extend((*waiting, *await self._heard()))
+        if self._backlog:
+            await asyncio.sleep(0)  # others have their turn, also where nothing was waited for
+            if isinstance(self._backlog[0], f.Terminate):
+                return
+        elif waiting:
+            self._backlog.extend(await self._heard())
+        self._backlog.extendleft(reversed(waiting))
 
     async def _heard(self) -> list[f.Command]:
         """What the client says next; without it the server keeps its answers to half a batch."""
@@ -165,7 +172,7 @@ class Relay:
         taken: list[f.Command] = []
         while self._backlog and not isinstance(self._backlog[0], f.Terminate):
             taken.append(self._backlog.popleft())
-            if isinstance(taken[-1], ENDS_BATCH):
+            if isinstance(taken[-1], ENDS_BATCH) or len(taken) == MOST_TOGETHER:
                 break
         return taken
 

@@ -10,7 +10,7 @@ from policies.errors import ProtocolError
 from policies.model import Parameter, SqlPrepare, SqlStatement, Stage
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.names import MAX_NAMES
-from server.protocols.postgres.plan import Asks, Group, Planner
+from server.protocols.postgres.plan import MOST_DESCRIBES, Asks, Group, Planner
 
 PARSE = f.Parse("s", "SELECT $1")
 BIND = f.Bind("p", "s", (1,), (b"\x01",))
@@ -45,6 +45,14 @@ def test_a_bind_waits_for_what_follows_it() -> None:
     assert planner.plan([BIND, f.Describe("P", "p")]) == ([], [BIND, f.Describe("P", "p")])
     (group,) = planned(planner, BIND, f.Describe("P", "p"), f.Execute("p"), f.Sync())
     assert group.action == STATEMENT
+
+
+def test_a_bind_does_not_wait_for_ever() -> None:
+    """Else what is described again and again is kept without end."""
+    describes = [f.Describe("P", "p")] * (MOST_DESCRIBES + 1)
+    assert prepared().plan([BIND, *describes[1:]])[0] == []
+    (group,) = planned(prepared(), BIND, *describes)
+    assert (group.asks, group.messages) == (Asks.BIND, [BIND, *describes])
 
 
 def test_a_bind_without_its_execute_is_an_action_too() -> None:

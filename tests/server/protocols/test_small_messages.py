@@ -1,0 +1,35 @@
+"""Small messages by the thousand cost their sender time, and nobody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.protocols.postgres import frontend as f
+from tests.server.protocols.gateway import Door
+from tests.server.protocols.raw_client import tags
+
+pytestmark = pytest.mark.anyio
+
+ONE_READ = 200_000
+"""Bytes that may come at once."""
+
+
+@pytest.mark.parametrize("message", [f.Flush(), f.Describe("S", "s"), f.Bind("", "s")], ids=repr)
+async def test_they_hold_up_nobody(door: Door, message: f.Command) -> None:
+    """Where each looks at all before it, or all are judged at once, others' records are late."""
+    client, other = await door.client(), await door.client()
+    client.send(f.Parse("s", "SELECT 1"), *[message] * (ONE_READ // len(message.encode())))
+    client.send(f.Sync())
+    assert tags(await other.query("SELECT 1")) == "TDCZI"
+    assert tags(await client.until_ready()).endswith("ZI")
+
+
+async def test_one_that_waits_for_the_next_keeps_its_place(door: Door) -> None:
+    """A Bind is judged with its Execute, wherever those that are judged together end."""
+    client, direct = await door.client(), await door.direct()
+    run = [f.Bind("", "s"), f.Describe("P", ""), f.Execute("")]
+    for each in client, direct:
+        each.send(f.Parse("s", "SELECT 1"), *run * 150, f.Sync())
+    assert await client.until_ready() == await direct.until_ready()
+    client.send(*run[:2], f.Terminate())
+    assert await client.to_the_end() == []
