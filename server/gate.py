@@ -354,7 +354,7 @@ class Session:
     @asynccontextmanager
     async def results(self, grant: Grant) -> AsyncIterator[Batches]:
         """The events of a granted action as they may be delivered; its outcome is recorded."""
-        delivery = Delivery()
+        delivery = Delivery(asked=grant is not self.opened)
         shaping = self._shaping(grant, delivery)
         try:
             async with (
@@ -366,7 +366,7 @@ class Session:
             delivery.status = type(error).__name__
             raise
         finally:
-            if not delivery.whole:
+            if delivery.asked and not delivery.whole:
                 await self._record_outcome(delivery)
 
     @asynccontextmanager

@@ -50,6 +50,7 @@ class Delivery:
     """What was delivered of one granted action, for its outcome record.
 
     `whole`: one record holds the answer and its outcome. `plan`: how the result at hand is masked.
+    `asked`: an intent waits for the outcome; none does for what a session's opening lets through.
     """
 
     rows: int = 0
@@ -57,6 +58,7 @@ class Delivery:
     recorded: int = 0
     status: str = "cancelled"
     whole: bool = False
+    asked: bool = True
     plan: Plan | None = None
     started: float = field(default_factory=monotonic)
     masked: Counter[str] = field(default_factory=Counter)
@@ -336,9 +338,9 @@ def _recorded_whole(batch: Batch, shaping: Shaping) -> bool:
                 pass
             case _:
                 return False
-    if "tag" not in answer:
-        return False
     delivery = shaping.delivery
+    if "tag" not in answer or not delivery.asked:
+        return False
     told = replace(delivery, status="completed", bytes=len(frames), recorded=len(frames))
     record = Record(shaping.session, "answer", {**answer, **told.document()}, frames)
     delivery.whole = shaping.journal.accept_now(record)
