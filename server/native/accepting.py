@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from policies.errors import ConfigError
@@ -73,3 +73,10 @@ async def _accept(listener: socket.socket, arrived: Arrived) -> None:
             continue
         connection.setblocking(False)
         arrived(connection, str(address[0]))
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End it, also where a transport has hold of it: one of uvloop's keeps a closed socket open."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -35,7 +35,7 @@ from policies.model import Channel
 from recordings.events import Outcome
 from recordings.journal import Record
 from server.gate import Gate
-from server.native.accepting import accepting
+from server.native.accepting import accepting, hang_up
 from server.native.live import LiveSessions
 from server.native.login import KnownClient, Presented
 from server.native.stay import Stay
@@ -158,10 +158,14 @@ class MysqlListener:
                 await _refused(connection, denied)
                 return
             except (ClientGone, ProtocolError, TimeoutError):
-                connection.close()
+                hang_up(connection)
+                return
+            except Exception:
+                hang_up(connection)
+                log.exception("nobody was let in from %s", address)
                 return
             except BaseException:
-                connection.close()
+                hang_up(connection)
                 raise
             await self._client(client, seat, deadline, number)
 

@@ -33,7 +33,7 @@ from policies.errors import (
 )
 from policies.model import Channel
 from server.gate import Gate
-from server.native.accepting import accepting
+from server.native.accepting import accepting, hang_up
 from server.native.live import LiveSessions
 from server.native.login import KnownClient, Presented
 from server.native.stay import Stay
@@ -134,10 +134,14 @@ class PostgresListener:
                 async with asyncio.timeout_at(deadline):
                     client = await arrived(connection, self.tls, address)
             except (ClientGone, TimeoutError):
-                connection.close()
+                hang_up(connection)
+                return
+            except Exception:
+                hang_up(connection)
+                log.exception("nobody was let in from %s", address)
                 return
             except BaseException:
-                connection.close()
+                hang_up(connection)
                 raise
             await self._client(client, seat, deadline)
 
