@@ -38,7 +38,7 @@ class Conversation:
     """One authenticated connection's state; `status` is the last ReadyForQuery's.
 
     `path` is the search path that the message to be sent now will find. `late`: its statement names
-    another one, and what columns come is known when it is bound. `hear` is told of notifications.
+    another one, and what columns come is known when it is bound. `hear` is what `tell` tells.
     """
 
     status: str = "I"
@@ -53,6 +53,7 @@ class Conversation:
     _events: deque[Event] = field(default_factory=deque)
     _skipping: bool = False
     _failure: Exception | None = None
+    _notified: deque[b.NotificationResponse] = field(default_factory=deque)
     _result: Result = field(default_factory=Result)
     _statements: Names[Statement] = field(default_factory=Names)
     _portals: Names[Portal] = field(default_factory=Names)
@@ -229,6 +230,7 @@ class Conversation:
 
         What is wrong behind them is raised the next time. Raises as `next_event` does.
         """
+        self.tell()
         if self._failure is not None:
             raise self._failure
         events: list[Event] = []
@@ -256,7 +258,7 @@ class Conversation:
                 pass  # its text is data of somebody's, and no column rule covers it
             case b.NotificationResponse():
                 if self.hear is not None:
-                    self.hear(message)
+                    self._notified.append(message)
             case b.ParameterStatus():
                 self._report(message)
             case b.ErrorResponse() if message.fatal:
@@ -273,6 +275,12 @@ class Conversation:
         self._reader.receive_data(content)
         while not self._turns and (message := self._reader.next_event()) is not NEED_DATA:
             self._take(message)
+        self.tell()
+
+    def tell(self) -> None:
+        """Pass on what was notified, now that its reader has followed what came before it."""
+        while self._notified and self.hear is not None:
+            self.hear(self._notified.popleft())
 
     def check_pinned(self) -> None:
         """Raise `ProtocolError` unless the server reads statements the way they are judged."""

@@ -219,6 +219,7 @@ class PostgresNativeConnection:
                 for event in events:
                     self._follow(event, granted)
                     acknowledged = self._add(batch, event, granted, acknowledged)
+                self.link.conversation.tell()
             except (OSError, ProtocolError) as error:
                 lost = self._lost(error)
                 if batch:

@@ -145,6 +145,8 @@ def test_whoever_hears_notifications_is_told_in_a_turn_and_between_turns() -> No
     first, second = (b.NotificationResponse(1, "c", text) for text in ("one", "two"))
     ask(script, "query", f.Query(""))
     hear(script, b.EmptyQueryResponse(), first, b.ReadyForQuery("I"))
+    assert told == []  # before its reader has followed what stands before it: a LISTEN, perhaps
+    script.tell()
     half, rest = second.encode()[:7], second.encode()[7:]
     script.overhear(half)
     assert told == [first]
