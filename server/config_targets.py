@@ -60,7 +60,11 @@ class _DatabaseTarget(_Model):
     ner: tuple[NamesInColumn, ...] = ()
     sessions: SessionLimits = Field(default_factory=SessionLimits, examples=["{idle: 1h}"])
     recording: Literal["durable", "best_effort"] = "durable"
-    """`best_effort`: reads in native sessions run before their record is on disk, by up to 1 s."""
+    """`best_effort`: reads in native sessions run before their record is on disk, by up to 1 s.
+
+    Not with `functions`: a session is no read-only transaction, and what they change would be seen
+    before it is recorded.
+    """
 
     @property
     def encrypted(self) -> bool:
@@ -73,6 +77,15 @@ class _DatabaseTarget(_Model):
             raise ValueError(
                 "`tls: disable` is only for Unix sockets and loopback addresses; "
                 "write `tls: verify-full`, and `ca: file:PATH` for a certificate of your own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reads_change_nothing(self) -> Self:
+        if self.recording == "best_effort" and self.functions:
+            raise ValueError(
+                "`recording: best_effort` is for reads that change nothing, and functions may; "
+                "leave `functions` out, or `recording`"
             )
         return self
 

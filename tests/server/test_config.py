@@ -215,6 +215,15 @@ def test_tls_may_not_be_off_beyond_this_machine(tmp_path: Path, address: str) ->
     assert "`tls: disable` is only for" in refusal(tmp_path, text)
 
 
+def test_reads_that_may_change_something_are_recorded_before_they_run(tmp_path: Path) -> None:
+    address = "db.internal:5432"
+    for more in ("recording: best_effort", "functions: [public.f]"):
+        assert load(tmp_path, SMALLEST.replace(address, f"{address}\n    {more}")).targets
+    both = f"{address}\n    recording: best_effort\n    functions: [public.f]"
+    said = refusal(tmp_path, SMALLEST.replace(address, both))
+    assert "`recording: best_effort` is for reads that change nothing" in said
+
+
 def test_a_unix_socket_needs_no_tls(tmp_path: Path) -> None:
     loaded = load(tmp_path, SMALLEST.replace("db.internal:5432", "unix:run"))
     assert loaded.targets["shop"].address == Address(str(tmp_path / "run"), None)
