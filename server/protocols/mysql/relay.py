@@ -29,6 +29,9 @@ WRITE_BYTES: Final = 64 * 1024
 # Of a statement and its values: the intent holds all of it, and is durable before it runs.
 MAX_STATEMENT: Final = 4 * 1024 * 1024
 
+_HERE: Final = (m.StmtSendLongData, m.StmtClose, m.Statistics)
+"""Commands for which neither the journal nor the server is waited for."""
+
 Kill = Callable[[int, bool], Awaitable[bool]]
 """Ends a statement, or with True a whole session, of the same principal; whether there is one."""
 
@@ -91,6 +94,8 @@ class Relay:
                 return
             self._busy = True
             await self._perform(command)
+            if isinstance(command, _HERE):
+                await asyncio.sleep(0)  # by the thousand they would hold up everybody
             await self._flush()
             self._busy = False
             self.client.codec.sequence = 0  # what is said unasked begins anew
