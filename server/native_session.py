@@ -85,7 +85,7 @@ class NativeSession(Session):
         return self.connection.time_limit
 
     async def admit_all(self, actions: Sequence[Action]) -> list[Grant | Substitute | Pending]:
-        """Admit in order; all intents and refusals share one commit.
+        """Admit in order; all intents and refusals share one commit, but for what was approved.
 
         A refusal comes back as a `Substitute` to send in the message's place. What needs
         approval comes back as `Pending`: nobody waits for a person with a transaction open.
@@ -102,6 +102,8 @@ class NativeSession(Session):
                 to_commit.append(records.intent(request, decision, ordinal=ordinal))
                 admitted.append(self._follow(self._grant(request, decision)))
             elif decision.effect is Effect.PERMIT:
+                await self._keep(to_commit, admitted)  # answers are counted in the order of intents
+                to_commit = []
                 admitted.append(await self._asked(action))
             else:
                 to_commit.append(records.decided(request, decision))
