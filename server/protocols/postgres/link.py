@@ -75,8 +75,12 @@ class Link:
         self.conversation.receive_data(received)
 
     def overhear(self) -> None:
-        """Take in what the server has said unasked. Raises as `event` does."""
-        self.conversation.overhear(self.wire.taken())
+        """Take in what the server has said unasked. Raises as `event` does.
+
+        What it says while a turn is open is for who waits for it, and would wait for ever.
+        """
+        if self.conversation.oldest is None:
+            self.conversation.overhear(self.wire.taken())
 
     @contextmanager
     def patient(self, seconds: float) -> Iterator[None]:

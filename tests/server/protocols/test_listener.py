@@ -239,6 +239,17 @@ async def test_a_failed_copy_ends_in_the_servers_error_and_the_session_goes_on(
     assert tags(await client.until_ready(2)) == "EZI TDCZI"
 
 
+async def test_a_copy_that_fails_while_more_of_it_comes_ends_in_the_servers_error(
+    door: Door,
+) -> None:
+    """The error came while the next part was written, and whoever waited for it never saw it."""
+    client = await door.client()
+    client.send(f.Query("COPY orders (id, customer_id, placed_at, total) FROM STDIN"))
+    assert isinstance(await client.reply(), b.CopyInResponse)
+    client.send(*[f.CopyData(b"not a number\n")] * 40_000, f.CopyDone())
+    assert tags(await client.until_ready()) == "EZI"
+
+
 async def test_a_client_that_fails_its_copy_is_told_so_by_the_server(door: Door) -> None:
     client = await door.client()
     client.send(f.Query("COPY orders (id, customer_id, placed_at, total) FROM STDIN"))
