@@ -68,8 +68,8 @@ class Conversation:
 
     def send(self, message: f.Command, *, copied: CopiedOut | None = None) -> bytes:
         """The bytes to write for a message of the newest turn, and for what it has `copied`."""
-        if self._skipping and not isinstance(message, f.Sync):
-            return message.encode()  # the server reads this and answers nothing
+        if self.skips(message):
+            return b""  # the server would read it and do nothing
         match message:
             case f.Query() | f.Execute() if copied is not None:
                 return self._copy_out(message, copied)
@@ -94,6 +94,10 @@ class Conversation:
             case _:
                 pass
         return message.encode()
+
+    def skips(self, message: f.Command) -> bool:
+        """Whether an error has come, since which the server heeds nothing up to a Sync."""
+        return self._skipping and not isinstance(message, f.Sync)
 
     def send_together(self, message: f.Query, owners: Sequence[object]) -> bytes:
         """The bytes to write for a Query of several statements: a turn for each of their owners.

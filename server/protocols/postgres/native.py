@@ -184,9 +184,12 @@ class PostgresNativeConnection:
             raise self._lost(error) from None
 
     def _next(self, owner: Grant | Substitute, message: f.Command) -> bytes:
-        """The bytes that were judged are the bytes that run: anything else is a bug of ours."""
+        """The bytes that were judged are the bytes that run: anything else is a bug of ours.
+
+        After an error names mean what they did before it, and nothing runs by them.
+        """
         conversation = self.link.conversation
-        if isinstance(owner, Grant):
+        if isinstance(owner, Grant) and not conversation.skips(message):
             text, action = conversation.text_of(message), owner.request.action
             judged = action.text if isinstance(action, SqlPrepare | SqlStatement) else None
             if (text is not None and text != judged) or (text is None and self.named.has(message)):

@@ -33,3 +33,16 @@ async def test_one_that_waits_for_the_next_keeps_its_place(door: Door) -> None:
     assert await client.until_ready() == await direct.until_ready()
     client.send(*run[:2], f.Terminate())
     assert await client.to_the_end() == []
+
+
+@pytest.mark.parametrize("failing", [0, 50, 150])
+async def test_an_error_among_many_comes_while_others_are_judged(door: Door, failing: int) -> None:
+    """What comes after it gives the unnamed statement texts that the server does not hear of."""
+    texts = [f"SELECT {n}" for n in range(200)]
+    texts[failing] = "SELECT nonsense"
+    batch = [m for text in texts for m in (f.Parse("", text), f.Bind("", ""), f.Execute(""))]
+    client, direct = await door.client(), await door.direct()
+    for each in client, direct:
+        each.send(*batch, f.Sync(), f.Query("SELECT 1"))
+    through = tags(await client.until_ready(2))
+    assert through == tags(await direct.until_ready(2)) == "12DC" * failing + "EZI TDCZI"
