@@ -106,6 +106,10 @@ class Planner:
             position += taken
         return groups, list(messages[position:])
 
+    def parsed(self, group: Group) -> None:
+        """The server has taken the group's statement, and keeps it whatever fails behind it."""
+        group.marks = group.marks[0] + 1, group.marks[1]
+
     def failed(self, group: Group) -> None:
         """The server refused something of this group, and skips what follows up to Sync."""
         if group.asks is not Asks.QUERY:

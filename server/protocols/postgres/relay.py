@@ -34,6 +34,7 @@ MOST_TOGETHER: Final = 200
 _FLUSH: Final = (f.Flush(),)
 _AT_REST: Final = b.ReadyForQuery("I").encode()
 """Only then does a server pass notifications on."""
+_PARSED: Final = b.ParseComplete().encode()
 _SAYS_NOTHING: Final = (f.Flush, f.Sync)
 _PARSES: Final = (Asks.PREPARE, Asks.NOTHING)
 
@@ -373,7 +374,9 @@ class Relay:
         if isinstance(event, Failed):
             self._copying = None
             self._planner.failed(group)
-        if isinstance(event, Native):
+        if isinstance(event, Native) and event.message == _PARSED:
+            self._planner.parsed(group)
+        elif isinstance(event, Native):
             await self._state(event.message, owner)
         if len(self._unwritten) >= WRITE_BYTES:
             await self._flush()

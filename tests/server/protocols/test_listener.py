@@ -164,6 +164,18 @@ async def test_a_name_means_what_it_meant_before_the_error(door: Door) -> None:
     assert cells(replies) == [[b"first"]]
 
 
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+async def test_what_was_parsed_before_the_error_is_kept(door: Door, name: str) -> None:
+    client, direct = await door.client(), await door.direct()
+    for each in client, direct:
+        each.send(f.Parse(name, "SELECT 'first'"), f.Sync(), f.Close("S", name))
+        each.send(f.Parse(name, "SELECT 'second'"), f.Describe("S", "nope"), f.Sync())
+        each.send(f.Bind("", name), f.Execute(""), f.Sync())
+    through, theirs = await client.until_ready(3), await direct.until_ready(3)
+    assert tags(through) == tags(theirs) == "1ZI 31EZI 2DCZI"
+    assert cells(through) == cells(theirs) == [[b"second"]]
+
+
 async def test_a_name_in_use_is_refused_by_the_server_in_place(door: Door) -> None:
     client = await door.client()
     client.send(f.Parse("s", "SELECT 'first'"), f.Parse("s", "SELECT 'second'"), f.Sync())
