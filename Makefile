@@ -53,8 +53,8 @@ bench: $(VENV)/compiled/.made $(VENV)/.quality  ## calls, facts, masking and row
 	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
 	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
 
-bench-native: $(VENV)/compiled/.made  ## pgbench beside pgbouncer, a million rows beside the database; fails where a bound is missed
-	cd $(VENV)/compiled && missed=; for each in native native_rows; do \
+bench-native: $(VENV)/compiled/.made  ## pgbench beside pgbouncer, sysbench beside HAProxy, a million rows beside the database, and what each layer costs; fails where a bound is missed
+	cd $(VENV)/compiled && missed=; for each in native native_mysql native_rows layers; do \
 	    $(abspath $(BIN))/python -m tests.bench.$$each || missed="$$missed $$each"; \
 	  done; test -z "$$missed" || { echo "failed or missed a bound:$$missed"; exit 1; }
 

@@ -33,6 +33,7 @@ from policies.model import Decision, Effect, MaskLabels, Target
 from policies.sql.catalog import Catalog, Relation
 from policies.sql.catalog import Column as CatalogColumn
 from policies.sql.facts import SqlEffect, SqlFacts, TableName
+from recordings.batches import each, one_by_one
 from recordings.events import Columns, Event, Rows
 from recordings.journal import Record
 from recordings.rows import decode_postgres, encode_postgres
@@ -148,7 +149,7 @@ async def received(sent: bytes, results: ResultSet) -> AsyncIterator[Event]:
 
 async def passed(sent: bytes, results: ResultSet, masker: Masker) -> bytes:
     how, out = shaping(results, masker), bytearray()
-    async for event in shape(received(sent, results), how):
+    async for event in each(shape(one_by_one(received(sent, results)), how)):
         out += worded(event, Asks.EXECUTE, None)
     if NOT_SCANNED in how.delivery.masked:
         raise RuntimeError("the scan worker died or was late: this measures nothing")

@@ -17,54 +17,34 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 from server.system_account import account
 from tests.bench.calls import cores, on, postgres
-from tests.bench.processors import processor_seconds_with_children
+from tests.bench.proxies import CLIENTS, Load, Proxy, measure
 from tests.e2e.certificates import Certificates
 from tests.e2e.world import World, build, free_port, tear_down
 from tests.fixtures.postgres import PostgresServer
 
-ROUNDS: Final = 5
-SECONDS: Final = 3
-CLIENTS: Final = 16
-PROTOCOLS: Final = ("simple", "extended", "prepared")
 DURABLE: Final = 0.4
 BEST_EFFORT: Final = 0.6
 _RATE: Final = re.compile(r"tps = ([0-9.]+)")
 
 
-@dataclass(slots=True)
-class Proxy:
-    """One measured program: how clients reach it, and what it did."""
+def _command(protocol: str, seconds: int) -> list[str]:
+    command = ["pgbench", "-S", "-n", "-M", protocol, "-T", str(seconds)]
+    return [*command, "-c", str(CLIENTS), "-j", "1"]
 
-    name: str
-    pid: int
-    environment: Mapping[str, str]
-    rates: dict[str, list[float]] = field(default_factory=dict)
-    processor: dict[str, list[float]] = field(default_factory=dict)
 
-    def run(self, protocol: str, seconds: int = SECONDS) -> None:
-        """One round of pgbench. Raises `RuntimeError` where a transaction failed."""
-        before = processor_seconds_with_children(self.pid)
-        command = ["pgbench", "-S", "-n", "-M", protocol, "-T", str(seconds)]
-        done = subprocess.run(
-            [*command, "-c", str(CLIENTS), "-j", "1"],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-        )
-        found = _RATE.search(done.stdout)
-        if done.returncode or found is None or "failed transactions: 0 " not in done.stdout:
-            raise RuntimeError(f"{self.name}: {done.stdout}{done.stderr}")
-        rate = float(found[1])
-        spent = processor_seconds_with_children(self.pid) - before
-        self.rates.setdefault(protocol, []).append(rate)
-        self.processor.setdefault(protocol, []).append(spent / (rate * seconds))
+def _rate(printed: str) -> float | None:
+    found = _RATE.search(printed)
+    return float(found[1]) if found and "failed transactions: 0 " in printed else None
+
+
+LOAD: Final = Load(
+    f"pgbench -S, {CLIENTS} clients", ("simple", "extended", "prepared"), _command, _rate
+)
 
 
 @contextmanager
@@ -91,7 +71,7 @@ def pgbouncer(directory: Path, world: World, tls: Certificates, core: set[int]) 
         )
     time.sleep(1)
     try:
-        yield Proxy("pgbouncer", process.pid, clients(port, "anybody", ""))
+        yield Proxy("pgbouncer", process.pid, LOAD, clients(port, "anybody", ""))
     finally:
         process.terminate()
         process.wait()
@@ -138,33 +118,6 @@ def gateway(
         tear_down(world)
 
 
-def measure(proxies: list[Proxy], beside: Proxy, bounds: Mapping[str, float]) -> bool:
-    """Alternate, so that a disturbance meets all of them. Whether all bounds are met."""
-    met = True
-    print(f"{'pgbench -S, 16 clients':34} {'tps':>8} {'cpu us':>8} {'ratio':>7}", flush=True)
-    for protocol in PROTOCOLS:
-        for each in (*proxies, beside):
-            each.run(protocol, 1)
-            each.rates.clear()
-            each.processor.clear()
-        for _ in range(ROUNDS):
-            for each in (*proxies, beside):
-                each.run(protocol)
-        reference = median(beside.rates[protocol])
-        for each in (*proxies, beside):
-            rate, cpu = median(each.rates[protocol]), median(each.processor[protocol]) * 1e6
-            ratio, bound = rate / reference, bounds.get(each.name, 0.0)
-            missed = " MISSED" if ratio < bound else ""
-            wanted = f"at least {bound}" if bound else ""
-            print(
-                f"{protocol + ', ' + each.name:34} {rate:8.0f} {cpu:8.0f} {ratio:7.2f}"
-                f"   {wanted}{missed}",
-                flush=True,
-            )
-            met = met and not missed
-    return met
-
-
 def main() -> int:
     core, rest = cores()
     with (
@@ -185,6 +138,7 @@ def main() -> int:
                 Proxy(
                     name,
                     world.process.pid if world.process else 0,
+                    LOAD,
                     clients(world.listener, "rita", world.token("rita", seconds=6000)),
                 )
                 for name, world in worlds.items()
