@@ -14,7 +14,7 @@ from policies.errors import Denied, ProtocolError, Refusal
 from server.native.encryption import certificate_of, first_byte, handshaken, received, said_more
 from server.protocols.postgres import frontend as f
 from server.protocols.postgres.client import Client, ClientGone
-from server.protocols.postgres.wire import Wire
+from server.protocols.postgres.wire import ClientWire
 
 ALPN: Final = "postgresql"
 _HANDSHAKE: Final = b"\x16"  # the first byte of a TLS handshake, and of no PostgreSQL message
@@ -48,7 +48,7 @@ async def arrived(connection: socket.socket, tls: ssl.SSLContext | None, address
 
 async def _plain(connection: socket.socket, begun: bytes, address: str) -> Client:
     """A client that has said the first bytes of something else."""
-    client = Client(Wire(), address=address)
+    client = Client(ClientWire(), address=address)
     await handshaken(connection, client.wire)
     client.codec.receive_data(begun)
     return client
@@ -68,7 +68,7 @@ async def _encrypted(
     connection: socket.socket, tls: ssl.SSLContext, address: str, *, direct: str = ""
 ) -> Client:
     """A client that begins with TLS must ask for this protocol: it may be meant for another."""
-    wire = Wire()
+    wire = ClientWire()
     await handshaken(connection, wire, tls)
     if direct and (wire.tls is None or wire.tls.selected_alpn_protocol() != direct):
         wire.abort()

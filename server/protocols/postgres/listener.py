@@ -282,15 +282,19 @@ def _digest(request: f.CancelRequest) -> str:
 
 
 async def _first_to_end(*parts: Coroutine[None, None, None]) -> None:
-    """Run all of them until one ends; the others are cancelled, and its error, if any, raised."""
+    """Run all of them until one ends; the others are cancelled, and its error, if any, raised.
+
+    Of several that end at once the error of the first counts: what a client said before it left.
+    """
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        over = [task for task in tasks if task.done()]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
+    for task in over:
         task.result()
 
 

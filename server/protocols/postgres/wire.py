@@ -44,10 +44,11 @@ class Wire(asyncio.Protocol):
             self.transport.pause_reading()
         self._announce()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool | None:
         self._ended = True
         _wake(self._over)
         self._announce()
+        return None  # nothing more is to be said to it either
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
@@ -119,7 +120,7 @@ class Wire(asyncio.Protocol):
         """Wait while the transport holds more than it likes to. Raises `OSError`."""
         if self._room is not None:
             await self._room
-        if self._ended:
+        if self.transport.is_closing():
             raise self._error or ConnectionResetError("the connection has ended")
 
     @property
@@ -144,6 +145,14 @@ class Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         self.transport.abort()
+
+
+class ClientWire(Wire):
+    """One whose other side may have said all that it has to say, and wait for the answer."""
+
+    def eof_received(self) -> bool | None:
+        super().eof_received()
+        return self.tls is None  # by TLS both directions end together
 
 
 def _wake(waiting: asyncio.Future[None] | None) -> None:
